@@ -1,0 +1,113 @@
+"""The command line: `python -m lth_utils SUBCOMMAND`, thin over the rooms. `make` calls it."""
+
+import argparse
+import re
+import sys
+import time
+
+USER_ERROR, INTERRUPTED = 1, 130
+LONGEST_WITHOUT_BUDGET_HOURS = 12
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one subcommand; returns the exit status. Mistakes of the user end in one line, not in a traceback."""
+    from lth_utils.data import DataError
+    from lth_utils.notebooks import NotebookError
+    from lth_utils.records import StoreError
+
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options) or 0
+    except (DataError, NotebookError, StoreError, ValueError, TypeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("\nstopped; what was finished is kept, the same command continues", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="python -m lth_utils", description="The Lottery Ticket Hypothesis, reproduced.")
+    commands = parser.add_subparsers(required=True, metavar="SUBCOMMAND")
+
+    command = commands.add_parser("data", help="fetch and check MNIST and CIFAR-10")
+    command.add_argument("names", nargs="*", default=["mnist", "cifar10"], help="mnist, cifar10; default: both")
+    command.set_defaults(run=fetch_data)
+
+    command = commands.add_parser("train", help="make the run records that are missing")
+    command.add_argument("--network", default="lenet", help="lenet, conv2, conv4, conv6 (default: lenet)")
+    command.add_argument("--scale", default="paper", help="paper or reduced (default: paper)")
+    command.add_argument("--wave", type=int, default=2, help="Lenet: 1 for tickets and first controls, 2 for all")
+    command.add_argument("--budget", type=duration, help="stop before this much time is over: 90s, 25m, 3h")
+    command.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
+    command.add_argument("--workers", type=int, help="processes (default: one per core on a CPU, one on a GPU)")
+    command.add_argument("--dry-run", action="store_true", help="print the plan and its estimated time only")
+    command.set_defaults(run=train)
+
+    command = commands.add_parser("reproduce", help="run every notebook at laptop scale into build/")
+    command.set_defaults(run=reproduce)
+
+    command = commands.add_parser("report", help="adopt new records and redo the committed notebooks and figures")
+    command.set_defaults(run=report)
+    return parser
+
+
+def duration(text: str) -> float:
+    """Seconds in "90s", "25m" or "3h"."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"a time is written like 90s, 25m or 3h, not {text!r}")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def fetch_data(options):
+    from lth_utils import data
+
+    for name in options.names:
+        dataset = data.load(name)
+        sizes = ", ".join(f"{len(getattr(dataset, f'{part}_labels')):,} {part}" for part in ("train", "validation", "test"))
+        print(f"{name}: {sizes} images, every byte as published")
+
+
+def train(options):
+    from lth_utils import campaign, experiments
+
+    plan = experiments.plan(options.network, options.scale, options.wave)
+    work = campaign.Campaign(plan, device=options.device)
+    missing = work.missing()
+    print(f"{len(plan)} runs planned, {len(missing)} missing")
+    if not missing:
+        return None
+    workers = options.workers or campaign.default_workers(options.device)
+    work.data(options.network)
+    hours = campaign.estimated_seconds(work, missing, workers) / 3600
+    megabytes = 0.02 * len(missing)
+    print(f"estimated: {hours:.1f} h with {workers} worker(s) on {options.device}, {megabytes:.1f} MB of records")
+    if options.dry_run:
+        return None
+    if hours > LONGEST_WITHOUT_BUDGET_HOURS and options.budget is None:
+        raise ValueError(f"more than {LONGEST_WITHOUT_BUDGET_HOURS} hours; give a --budget, it can be continued later")
+    started = time.monotonic()
+    campaign.run_workers(plan, workers, device=options.device, budget_seconds=options.budget)
+    left = len(work.missing())
+    print(f"{len(missing) - left} runs trained in {(time.monotonic() - started) / 60:.1f} min, {left} left")
+    return None
+
+
+def reproduce(options):
+    from lth_utils import notebooks
+
+    fetch_data(argparse.Namespace(names=["mnist"]))
+    notebooks.run_all("quick", tell=print)
+
+
+def report(options):
+    from lth_utils import notebooks, records
+
+    new = records.adopt(records.read())
+    print(f"{new} new runs adopted, {len(records.manifest())} in the manifest")
+    notebooks.report(tell=print)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,280 @@
+"""Execute a plan: train what is missing, stack by stack, within a budget, resumable after any interruption.
+
+Several workers (processes) may serve one store: each stack is claimed through a file lock, which the system
+releases when a worker dies, however it dies. A killed worker loses at most the stack it was training.
+"""
+
+import contextlib
+import fcntl
+import json
+import multiprocessing
+import os
+import queue
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from lth_utils import data as data_room
+from lth_utils import experiments, paper, records, training
+from lth_utils import masks as masking
+from lth_utils.experiments import Run
+from lth_utils.masks import Masks, Weights
+
+
+CLAIM_POLL_SECONDS = 2.0
+CALIBRATION_ITERATIONS = 400
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What finished runs left for later ones: masks by round and dense final weights, beside the records."""
+
+    folder: Path
+
+    def _path(self, run: Run, kind: str) -> Path:
+        parts = [run.study, run.variant, run.protocol.key(), f"trial{run.trial}"]
+        name = "-".join(part for part in parts if part)
+        return self.folder / run.network / run.scale / kind / f"{name}.npz"
+
+    def masks(self, run: Run) -> Masks:
+        """Masks of the run's pruning round, from the chain of its trial."""
+        return masking.at_round(records.load_arrays(self._path(run, "_chains")), run.pruning_round)
+
+    def dense_weights(self, run: Run) -> Weights:
+        """Final weights of the dense network of the run's trial."""
+        arrays = records.load_arrays(self._path(run, "_weights"))
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    def extend(self, run: Run, masks: Masks, final_weights: Weights) -> None:
+        """Store what the runs after a finished chain link need; repeating it changes nothing."""
+        if run.arm == "dense":
+            arrays = {name: weight.numpy() for name, weight in final_weights.items()}
+            records.save_arrays(self._path(run, "_weights"), arrays)
+            history = [masks]
+        else:
+            arrays = records.load_arrays(self._path(run, "_chains"))
+            history = [masking.at_round(arrays, r) for r in range(run.pruning_round + 1)]
+        history.append(experiments.next_masks(run, final_weights, masks))
+        records.save_arrays(self._path(run, "_chains"), masking.pruned_at(history))
+
+
+class Campaign:
+    """A plan and the store that it fills."""
+
+    def __init__(self, plan: list[Run], folder: Path = records.COMMITTED, device: str = "cpu"):
+        self.stacks = experiments.stacks(plan)
+        self.plan, self.folder, self.device = plan, folder, device
+        self.chain = Chain(folder)
+        self._data = {}
+
+    def missing(self) -> list[Run]:
+        """Runs of the plan without a record, in plan order."""
+        done = set(records.read(self.folder)["run_key"])
+        return [run for run in self.plan if run.key not in done]
+
+    def work(self, budget_seconds: float | None = None, report: Callable = lambda event, runs: None) -> None:
+        """Train stacks until nothing is left that this worker could do, or the next one would exceed the budget.
+
+        report: called as report("start" | "done", runs). The first stack always starts; later ones only if their
+        estimate, scaled from the stack before, fits into what is left of the budget.
+        """
+        started, seconds_per_cost = time.monotonic(), 0.0
+        while (claimed := self._claim()) is not None:
+            runs, lock = claimed
+            with lock:
+                cost = sum(map(relative_cost, runs))
+                end = time.monotonic() - started + cost * seconds_per_cost
+                if budget_seconds is not None and end > budget_seconds:
+                    return
+                report("start", runs)
+                before = time.monotonic()
+                self._train(runs)
+                seconds_per_cost = (time.monotonic() - before) / cost
+                report("done", runs)
+
+    def _claim(self):
+        """The first stack with runs that are missing and ready, as (runs, held lock).
+
+        Waits while all such stacks are in other workers' hands; None when no run of the plan can become ready.
+        """
+        while True:
+            open_stacks, claimed_elsewhere = self._open_stacks(), False
+            for stack, _ in open_stacks:
+                lock = _lock(self.folder / "_claims" / f"{stack[0].key}.lock")
+                if lock is None:
+                    claimed_elsewhere = True
+                    continue
+                runs = dict((s[0].key, r) for s, r in self._open_stacks()).get(stack[0].key)
+                if runs:
+                    return runs, lock
+                lock.close()
+            if not claimed_elsewhere:
+                return None
+            time.sleep(CLAIM_POLL_SECONDS)
+
+    def _open_stacks(self):
+        """(stack, its runs that are missing and ready) for every stack that has such runs."""
+        frame = records.read(self.folder)
+        done = set(frame["run_key"])
+        usable = done - set(frame.loc[frame["diverged"].astype(bool), "run_key"])
+        ready = [(stack, [r for r in stack if r.key not in done and self._ready(r, usable)]) for stack in self.stacks]
+        return [(stack, runs) for stack, runs in ready if runs]
+
+    def _ready(self, run, usable):
+        needed = experiments.needs(run)
+        return needed is None or needed.key in usable
+
+    def _train(self, runs: list[Run]) -> None:
+        protocol, network = runs[0].protocol, runs[0].network
+        starts = [experiments.starting_point(run, self.chain) for run in runs]
+        before = time.perf_counter()
+        results = training.train(
+            network,
+            initial_weights=[weights for weights, _ in starts],
+            masks=[masks for _, masks in starts],
+            seeds=[run.seeds["data_order"] for run in runs],
+            protocol=protocol,
+            data=self.data(network),
+            device=self.device,
+            test_curve_until=max(run.test_curve_until for run in runs),
+        )
+        seconds = (time.perf_counter() - before) / len(runs)
+        for run, result, (_, masks) in zip(runs, results, starts, strict=True):
+            if run.continues_chain and not result.diverged:
+                self.chain.extend(run, masks, result.final_weights)
+        rows = [
+            _row(run, result, masks, seconds, self.device)
+            for run, result, (_, masks) in zip(runs, results, starts, strict=True)
+        ]
+        records.write(rows, self.folder)
+
+    def data(self, network: str):
+        name = paper.DATASETS[network]
+        if name not in self._data:
+            self._data[name] = data_room.load(name, device=self.device)
+        return self._data[name]
+
+
+def run_workers(plan, workers=1, folder=records.COMMITTED, device="cpu", budget_seconds=None, report=print) -> None:
+    """Execute a plan with several worker processes that share the cores; returns when all of them have stopped.
+
+    One thread per worker and core beats one worker with all threads: networks this small spend their time waiting
+    for each other's threads. report: called in this process with one line of text per finished stack.
+    """
+    context = multiprocessing.get_context("spawn")
+    lines = context.Queue()
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    arguments = (plan, folder, device, budget_seconds, threads, lines)
+    processes = [context.Process(target=_worker, args=arguments) for _ in range(workers)]
+    for process in processes:
+        process.start()
+    try:
+        while any(process.is_alive() for process in processes) or not lines.empty():
+            with contextlib.suppress(queue.Empty):
+                report(lines.get(timeout=1.0))
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+    if any(process.exitcode for process in processes):
+        raise RuntimeError("a worker failed; its error stands above")
+
+
+def _worker(plan, folder, device, budget_seconds, threads, lines):
+    torch.set_num_threads(threads)
+    began = {}
+
+    def report(event, runs):
+        what = f"{runs[0].arm} {runs[0].procedure} round {runs[0].pruning_round}, {len(runs)} run(s)"
+        if event == "start":
+            began["at"] = time.monotonic()
+        else:
+            lines.put(f"{what}: {time.monotonic() - began['at']:.0f} s")
+
+    Campaign(plan, folder, device).work(budget_seconds, report)
+
+
+def default_workers(device: str) -> int:
+    """One process per core on a CPU, one on an accelerator."""
+    return os.cpu_count() or 1 if device == "cpu" else 1
+
+
+def estimated_seconds(work: Campaign, missing: list[Run], workers: int) -> float:
+    """Time to train the missing runs, from a calibration on this machine: a few hundred dense iterations."""
+    calibration = replace(missing[0].protocol, training_iterations=CALIBRATION_ITERATIONS)
+    initial = experiments.networks.initial_weights(missing[0].network, 0)
+    copies = 5
+    before = time.perf_counter()
+    training.train(
+        missing[0].network,
+        initial_weights=[initial] * copies,
+        masks=[masking.ones(initial)] * copies,
+        seeds=list(range(copies)),
+        protocol=calibration,
+        data=work.data(missing[0].network),
+        device=work.device,
+    )
+    per_iteration = (time.perf_counter() - before) / (copies * CALIBRATION_ITERATIONS)
+    return per_iteration * sum(map(relative_cost, missing)) / workers
+
+
+def relative_cost(run: Run) -> float:
+    """Estimated work of a run in units of one dense iteration of the same network."""
+    share = paper.percent_remaining(run.network, run.pruning_round) / 100
+    if run.procedure == "one_shot":
+        share = paper.one_shot_percent_remaining(run.network, run.pruning_round) / 100
+    sparse = share < 0.2
+    return run.protocol.training_iterations * (0.15 + 1.5 * share if sparse else 1.0)
+
+
+def _lock(path: Path):
+    """An exclusive lock that ends with its holder, or None while another process holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    return file
+
+
+def _row(run, result, masks, seconds, device):
+    measures = {name: getattr(result, name) for name in records.MEASURES if hasattr(result, name)}
+    return (
+        run.identity
+        | measures
+        | {
+            "percent_remaining": 100 * masking.density(masks),
+            "training_iterations": run.protocol.training_iterations,
+            "protocol": json.dumps(run.protocol.to_dict(), sort_keys=True),
+            "protocol_differences": "; ".join(run.protocol.differences_from_paper()),
+            "precision": run.protocol.precision,
+            "device": device_name(device),
+            "wall_seconds": seconds,
+            "torch_version": torch.__version__,
+            "code_version": code_version(),
+            "seeds": json.dumps(run.seeds),
+        }
+        | {f"curve_{name}": result.curves[name] for name in records.CURVES}
+    )
+
+
+def device_name(device: str) -> str:
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"cpu, {torch.get_num_threads()} thread(s)"
+
+
+def code_version() -> str:
+    """The commit that is checked out, with "+" if tracked files differ from it; "unknown" outside a checkout."""
+    git = ["git", "-C", str(records.ROOT)]
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run([*git, "status", "--porcelain", "-uno", "lth_utils"], capture_output=True, text=True)
+        return commit.stdout.strip() + ("+" if changed.stdout.strip() else "")
+    return "unknown"

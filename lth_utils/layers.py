@@ -1,0 +1,262 @@
+"""Stacked layers: one layer of K networks at once, so that small networks fill a machine.
+
+Activations are [network, feature, image] between linear layers and [network, image, channel, height, width]
+between convolutions. Nothing here mixes networks: row k of every result depends on row k of every input alone.
+Layers know their masks and keep pruned weights at exactly zero; they know nothing of training or data.
+"""
+
+import warnings
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lth_utils import networks
+from lth_utils.masks import Masks, Weights
+
+SPARSE_BELOW_DENSITY = 0.20  # measured break-even of CSR against dense matmul on CPUs; `make bench` shows it
+SPARSE_FROM_WEIGHTS = 20_000  # smaller layers are faster dense, whatever their density
+
+
+def choose_linear(weights: list[Tensor], masks: list[Tensor], biases: list[Tensor]):
+    """The fastest exact layer for these K masked weights [out, in]: block-sparse on a CPU at low density."""
+    survivors = sum(int(mask.sum()) for mask in masks)
+    total = sum(mask.numel() for mask in masks)
+    on_cpu = weights[0].device.type == "cpu"
+    large = masks[0].numel() >= SPARSE_FROM_WEIGHTS
+    if on_cpu and large and survivors < SPARSE_BELOW_DENSITY * total and torch.backends.mkl.is_available():
+        return SparseLinear(weights, masks, biases)
+    return DenseLinear(weights, masks, biases)
+
+
+class StackedLayer:
+    """What all stacked layers share: `weight` and `bias` parameters and the network that each entry belongs to.
+
+    weight: DenseLinear [K, out, in], Convolution [K, out, in, 3, 3], SparseLinear [survivors of all networks].
+    bias: [K, out]. mask: 0.0 or 1.0 in the weight's shape, or None where every entry survives.
+    """
+
+    weight: Tensor
+    bias: Tensor
+    mask: Tensor | None = None
+
+    def parameters(self) -> list[Tensor]:
+        return [self.weight, self.bias]
+
+    def mask_gradient(self) -> None:
+        """Zero the gradient of pruned weights: they start at zero, so every optimizer leaves them there."""
+        if self.mask is not None:
+            self.weight.grad.mul_(self.mask)
+
+    def select(self, chosen: Tensor, new: list[Tensor], old: list[Tensor]) -> None:
+        """Overwrite `old` in place with `new` for the networks where `chosen` (bool [K]) is True."""
+        for source, target in zip(new, old, strict=True):
+            here = chosen.view(-1, *[1] * (source.dim() - 1))
+            target.copy_(torch.where(here, source, target))
+
+    def unstacked(self) -> list[tuple[Tensor, Tensor]]:
+        """Per network, copies of (weight [out, in, ...], bias [out])."""
+        return [(weight.clone(), bias.clone()) for weight, bias in zip(self.weight.detach(), self.bias.detach(), strict=True)]
+
+
+def _stack(weights, masks, biases):
+    """Parameters [K, ...] and the mask as float, which multiplies several times faster than bool."""
+    mask = torch.stack(masks).to(weights[0].dtype)
+    weight = (torch.stack(weights) * mask).requires_grad_()
+    return weight, torch.stack(biases).requires_grad_(), None if bool(mask.all()) else mask
+
+
+class DenseLinear(StackedLayer):
+    """K fully connected layers as one batched matrix product."""
+
+    def __init__(self, weights: list[Tensor], masks: list[Tensor], biases: list[Tensor]):
+        self.weight, self.bias, self.mask = _stack(weights, masks, biases)
+
+    def __call__(self, activations: Tensor) -> Tensor:
+        """[K, in, images] -> [K, out, images]"""
+        return torch.baddbmm(self.bias.unsqueeze(2), self.weight, activations)
+
+    def on_shared(self, features: Tensor) -> Tensor:
+        """The same inputs [in, images] for every network -> [K, out, images]"""
+        networks, outputs, _ = self.weight.shape
+        return (self.weight.flatten(0, 1) @ features).view(networks, outputs, -1) + self.bias.unsqueeze(2)
+
+
+class SparseLinear(StackedLayer):
+    """K fully connected layers as ONE block-diagonal CSR matrix: only surviving weights exist.
+
+    Products, gradients and optimizer state all live on the survivors, so cost falls with density.
+    """
+
+    def __init__(self, weights: list[Tensor], masks: list[Tensor], biases: list[Tensor]):
+        self.networks, (self.outputs, self.inputs) = len(weights), weights[0].shape
+        self.survivors = [mask.nonzero(as_tuple=True) for mask in masks]
+        values = [weight[mask] for weight, mask in zip(weights, masks, strict=True)]
+        self.weight = torch.cat(values).requires_grad_()
+        self.bias = torch.stack(biases).requires_grad_()
+        counts = torch.tensor([len(value) for value in values])
+        self.owner = torch.repeat_interleave(torch.arange(self.networks), counts)
+        rows = torch.cat([row for row, _ in self.survivors]) + self.owner * self.outputs
+        self.shared_columns = torch.cat([column for _, column in self.survivors])
+        self.pattern = _Pattern(rows, self.shared_columns + self.owner * self.inputs, self.shape)
+
+    @property
+    def shape(self):
+        return self.networks * self.outputs, self.networks * self.inputs
+
+    def __call__(self, activations: Tensor) -> Tensor:
+        """[K, in, images] -> [K, out, images]"""
+        product = _SparseMatmul.apply(self.weight, activations.reshape(self.shape[1], -1), self.pattern)
+        return product.view(self.networks, self.outputs, -1) + self.bias.unsqueeze(2)
+
+    def on_shared(self, features: Tensor) -> Tensor:
+        """The same inputs [in, images] for every network -> [K, out, images]; without gradients."""
+        size = (self.shape[0], self.inputs)
+        matrix = _csr(self.pattern.row_starts, self.shared_columns.int(), self.weight.detach(), size)
+        return (matrix @ features).view(self.networks, self.outputs, -1) + self.bias.unsqueeze(2)
+
+    def select(self, chosen: Tensor, new: list[Tensor], old: list[Tensor]) -> None:
+        old[0].copy_(torch.where(chosen[self.owner], new[0], old[0]))
+        old[1].copy_(torch.where(chosen.unsqueeze(1), new[1], old[1]))
+
+    def unstacked(self) -> list[tuple[Tensor, Tensor]]:
+        values = self.weight.detach().split([len(rows) for rows, _ in self.survivors])
+        weights = [value.new_zeros(self.outputs, self.inputs) for value in values]
+        for weight, place, value in zip(weights, self.survivors, values, strict=True):
+            weight[place] = value
+        return list(zip(weights, self.bias.detach().clone(), strict=True))
+
+
+class _Pattern:
+    """Where the survivors of a CSR matrix [rows, columns] lie, for the product and for its transpose."""
+
+    def __init__(self, rows: Tensor, columns: Tensor, size: tuple[int, int]):
+        self.size, self.columns = size, columns.int()
+        self.row_starts = _starts(rows, size[0])
+        self.transposed_order = torch.argsort(columns * size[0] + rows)
+        self.transposed_columns = rows[self.transposed_order].int()
+        self.transposed_starts = _starts(columns, size[1])
+
+    def matrix(self, values: Tensor) -> Tensor:
+        return _csr(self.row_starts, self.columns, values, self.size)
+
+    def transposed(self, values: Tensor) -> Tensor:
+        values = values[self.transposed_order]
+        return _csr(self.transposed_starts, self.transposed_columns, values, self.size[::-1])
+
+
+def _starts(indices, length):
+    counts = torch.bincount(indices, minlength=length)
+    return F.pad(counts.cumsum(0), (1, 0)).int()
+
+
+def _csr(row_starts, columns, values, size):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(row_starts, columns, values, size, check_invariants=False)
+
+
+class _SparseMatmul(torch.autograd.Function):
+    """CSR matrix @ dense; the gradient of the values is sampled on the matrix's own pattern."""
+
+    @staticmethod
+    def forward(ctx, values, dense, pattern):
+        ctx.save_for_backward(values, dense)
+        ctx.pattern = pattern
+        return pattern.matrix(values) @ dense
+
+    @staticmethod
+    def backward(ctx, gradient):
+        values, dense = ctx.saved_tensors
+        gradient = gradient.contiguous()
+        for_values = torch.sparse.sampled_addmm(ctx.pattern.matrix(values), gradient, dense.t(), beta=0.0).values()
+        for_dense = ctx.pattern.transposed(values) @ gradient if ctx.needs_input_grad[1] else None
+        return for_values, for_dense, None
+
+
+class Convolution(StackedLayer):
+    """K 3x3 convolutions with padding 1, one network after the other: each alone already fills a CPU."""
+
+    def __init__(self, weights: list[Tensor], masks: list[Tensor], biases: list[Tensor]):
+        self.weight, self.bias, self.mask = _stack(weights, masks, biases)
+
+    def __call__(self, activations: Tensor) -> Tensor:
+        """[K, images, in, height, width] -> [K, images, out, height, width]"""
+        layers = zip(activations, self.weight, self.bias, strict=True)
+        return torch.stack([F.conv2d(images, weight, bias, padding=1) for images, weight, bias in layers])
+
+
+class StackedNetwork:
+    """K networks of one architecture: convolutions with pooling after every second one, then linear layers.
+
+    weights, masks: one dict per network, as in `networks` and `masks`; pruned weights start at zero.
+    """
+
+    def __init__(self, network: str, weights: list[Weights], masks: list[Masks], device: str = "cpu"):
+        self.size = len(weights)
+        self.layers = {}
+        for name in (key.removesuffix(".weight") for key in networks.weight_shapes(network) if key in masks[0]):
+            stacked = [
+                [entries[f"{name}.{part}"].to(device) for entries in source]
+                for source, part in ((weights, "weight"), (masks, "weight"), (weights, "bias"))
+            ]
+            build = Convolution if name.startswith("conv") else choose_linear
+            self.layers[name] = build(*stacked)
+        self.convolutions = [layer for layer in self.layers.values() if isinstance(layer, Convolution)]
+        self.linears = [layer for layer in self.layers.values() if not isinstance(layer, Convolution)]
+
+    def parameters(self) -> list[Tensor]:
+        return [parameter for layer in self.layers.values() for parameter in layer.parameters()]
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Each network its own images [K, batch, channels, height, width] -> [K, 10, batch]"""
+        features = self._convolve(images).flatten(2).transpose(1, 2)
+        return self._classify(self.linears[0](features))
+
+    def logits_on_shared(self, images: Tensor) -> Tensor:
+        """Every network the same images [batch, channels, height, width] -> [K, 10, batch]"""
+        if self.convolutions:
+            return self.logits(images.expand(self.size, *images.shape))
+        return self._classify(self.linears[0].on_shared(images.flatten(1).t().contiguous()))
+
+    def _convolve(self, activations):
+        for number, layer in enumerate(self.convolutions, start=1):
+            activations = layer(activations).relu_()
+            if number % 2 == 0:
+                pooled = F.max_pool2d(activations.flatten(0, 1), 2)
+                activations = pooled.unflatten(0, activations.shape[:2])
+        return activations
+
+    def _classify(self, activations):
+        for layer in self.linears[1:]:
+            activations = layer(activations.relu_())
+        return activations
+
+    def mask_gradients(self) -> None:
+        """Keep pruned weights at zero: to be called between backward and the optimizer's step."""
+        for layer in self.layers.values():
+            layer.mask_gradient()
+
+    def snapshot(self) -> list[Tensor]:
+        """Copies of all parameters, in the order of `parameters`."""
+        return [parameter.detach().clone() for parameter in self.parameters()]
+
+    def snapshot_where(self, chosen: Tensor, snapshot: list[Tensor]) -> None:
+        """Refresh a snapshot in place for the networks where `chosen` (bool [K]) is True."""
+        remaining = iter(snapshot)
+        for layer in self.layers.values():
+            current = [parameter.detach() for parameter in layer.parameters()]
+            layer.select(chosen, current, [next(remaining) for _ in current])
+
+    def restore(self, snapshot: list[Tensor]) -> None:
+        with torch.no_grad():
+            for parameter, saved in zip(self.parameters(), snapshot, strict=True):
+                parameter.copy_(saved)
+
+    def unstacked(self) -> list[Weights]:
+        """Per network, a dict of copies on the CPU: weights with zeros where pruned, and biases."""
+        result = [{} for _ in range(self.size)]
+        for name, layer in self.layers.items():
+            for entries, (weight, bias) in zip(result, layer.unstacked(), strict=True):
+                entries[f"{name}.weight"], entries[f"{name}.bias"] = weight.cpu(), bias.cpu()
+        return result

@@ -1,0 +1,247 @@
+"""What is drawn on one set of axes: a metric over P_m, differences over P_m, curves while training, settings compared.
+
+Each function takes tidy records and returns (figure, table); without axes it makes a small figure of its own. Bars
+are minimum to maximum over trials, faint dots or lines single trials, grey the paper's own curves.
+"""
+
+import textwrap
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from lth_utils import paper, style, tables
+
+Drawing = tuple[Figure, pd.DataFrame]
+TICKET = "winning_ticket"
+PALE = {"color": "#C4C4C4", "linewidth": 2.6}  # the paper beside a ramp that passes through grey itself
+
+
+@style.styled
+def against_percent_remaining(
+    frame: pd.DataFrame,
+    metric: str,
+    *,
+    ax: Axes | None = None,
+    paper_panel: tuple[str, str] | None = None,
+    scale: str = "log",
+    limits: tuple[float, float] | None = None,
+) -> Drawing:
+    """One metric over P_m: a line per network, arm and procedure of the frame, the dense network first, in black.
+
+    paper_panel: (figure, panel) of the paper whose own curves are drawn in grey underneath.
+    scale: of the P_m axis, "log" or "linear" (Figure 4c).
+    limits: of the y axis; without them it follows the data, and iterations start at 0.
+    """
+    own = ax is None
+    ax = style.new_figure().subplots() if own else ax
+    parts = [tables.by_percent_remaining(frame, metric)] if len(frame) else []
+    parts += [tables.paper_rows(*paper_panel, metric)] if paper_panel else []
+    table = pd.concat(parts, ignore_index=True)
+    ours, theirs = (table[table["source"] == source] for source in ("ours", "paper"))
+    for arm, rows in _groups(theirs):
+        _draw_paper(ax, rows, "percent_remaining", arm)
+    for _, rows in _groups(ours):
+        _draw_series(ax, rows)
+    style.percent_axis(ax, _ladder(table), scale)
+    style.value_axis(ax, metric, tables.METRICS[metric], limits)
+    _label_networks(ax, ours if len(ours) else theirs)
+    if own:
+        style.legend(ax.figure, handles(table))
+    return ax.figure, table
+
+
+def _groups(table):
+    for (_, arm, _), rows in table.groupby(tables.SERIES, sort=False):
+        yield arm, rows
+
+
+def _draw_series(ax, rows):
+    """One series of ours: every trial as a faint dot, bars from minimum to maximum, the line of means on top."""
+    first = rows.iloc[0]
+    look = style.line(first["network"], first["arm"], first["procedure"])
+    x = rows["percent_remaining"]
+    _draw_trials(ax, rows, look["color"])
+    ax.vlines(x, rows["minimum"], rows["maximum"], color=look["color"], linewidth=0.7, alpha=0.6, zorder=3)
+    ax.plot(x, rows["mean"], **look, zorder=4)
+    late = rows[rows["censored"] > 0]
+    ax.plot(late["percent_remaining"], late["mean"], color=look["color"], **style.CENSORED, zorder=5)
+    dense = rows[x > 99.95] if first["arm"] == TICKET else rows[:0]
+    ax.plot(dense["percent_remaining"], dense["mean"], "s", color=style.DENSE, markersize=3.6, zorder=5)
+    ax.vlines(dense["percent_remaining"], dense["minimum"], dense["maximum"], color=style.DENSE, linewidth=1)
+
+
+def _draw_trials(ax, rows, hue):
+    pairs = zip(rows["percent_remaining"], rows["trial_values"], strict=True)
+    dots = [(place, float(value)) for place, values in pairs for value in values.split()]
+    ax.plot(*np.transpose(dots), ".", color=hue, markersize=3, alpha=0.4, markeredgewidth=0, zorder=3)
+
+
+def _draw_paper(ax, rows, x, arm, **look):
+    ax.vlines(rows[x], rows["minimum"], rows["maximum"], color=style.PAPER_BAR, linewidth=2.2, zorder=1)
+    ax.plot(rows[x], rows["mean"], **(style.paper_line(arm) | look))
+
+
+def _label_networks(ax, table):
+    """The networks' names at the right margin, at the height where their ticket lines end, when there are several."""
+    tickets = table[table["arm"] == TICKET].dropna(subset=["mean"])
+    ends = tickets.loc[tickets.groupby("network")["percent_remaining"].idxmin()]
+    labels = [
+        (paper.NETWORK_LABELS[end.network], style.color(end.network), end.mean) for end in ends.itertuples()
+    ]
+    if len(labels) > 1:
+        style.margin_labels(ax, labels)
+
+
+def _ladder(table):
+    """The rungs that may get ticks: the iterative ones of the one network; several networks share no ladder."""
+    if table["network"].nunique() > 1:
+        return style.SHARED_TICKS
+    iterative = table[table["procedure"] == "iterative"]
+    return (iterative if len(iterative) else table)["percent_remaining"]
+
+
+def handles(table):
+    """Legend entries of what a table over P_m holds, in the same order everywhere."""
+    ours = table[table["source"] == "ours"]
+    shown = ours if len(ours) else table
+    networks = shown["network"].unique()
+    entries = []
+    for arm, procedure in dict.fromkeys(zip(shown["arm"], shown["procedure"], strict=True)):
+        look = style.line(networks[0], arm, procedure)
+        if not len(ours):
+            look = style.paper_line(arm) | {"zorder": 1}
+        elif len(networks) > 1:
+            hollow = look["markerfacecolor"] == "white"
+            look |= {"color": style.NEUTRAL, "markeredgecolor": style.NEUTRAL}
+            look["markerfacecolor"] = "white" if hollow else style.NEUTRAL
+        entries.append(style.sample(tables.series_label({"arm": arm, "procedure": procedure}), **look))
+    if (ours["percent_remaining"] > 99.95).any():
+        entries.append(style.sample("dense", color=style.DENSE, marker="s", linestyle="none", markersize=3.6))
+    if "censored" in ours and (ours["censored"] > 0).any():
+        entries.append(style.sample("minimum at last evaluation", color=style.NEUTRAL, **style.CENSORED))
+    if (table["source"] == "paper").any():
+        entries.append(style.sample("the paper's curves", color=style.PAPER))
+    return entries
+
+
+@style.styled
+def paired_differences(
+    frame: pd.DataFrame, metric: str, arm_a: str, arm_b: str, *, ax: Axes | None = None, scale: str = "log"
+) -> Drawing:
+    """arm_a - arm_b within each trial over P_m: the mean, its 95 % t-interval as a bar, every trial as a faint dot.
+
+    Where the bar leaves zero aside, the arms differ at that rung. Accuracies in percentage points.
+    """
+    ax = style.new_figure().subplots() if ax is None else ax
+    table = tables.paired(frame, metric, arm_a, arm_b)
+    ax.axhline(0, color=style.DENSE, linewidth=0.6)
+    for (network, procedure), rows in table.groupby(["network", "procedure"], sort=False):
+        look = style.line(network, arm_a, procedure) | {"linestyle": "none"}
+        x = rows["percent_remaining"]
+        _draw_trials(ax, rows, look["color"])
+        ax.vlines(x, rows["interval_low"], rows["interval_high"], color=look["color"], linewidth=1.0)
+        name = f"{paper.NETWORK_LABELS[network]}, {style.PROCEDURE_LABELS[procedure]}"
+        ax.plot(x, rows["mean"], **look, label=name)
+    style.percent_axis(ax, _ladder(table), scale)
+    unit = ""
+    if "accuracy" in metric:
+        unit = "\n(percentage points)"
+        ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:+.3g}" if value else "0")
+    elif "iteration" in metric:
+        style.iteration_ticks(ax.yaxis)
+    ax.set_ylabel(f"{tables.METRICS[metric]}{unit}")
+    style.remark(ax, f"{style.ARM_LABELS[arm_a]} minus {style.ARM_LABELS[arm_b]}, same trial")
+    if table.groupby(["network", "procedure"]).ngroups > 1:
+        ax.legend()
+    return ax.figure, table
+
+
+def while_training(ax: Axes, curves: pd.DataFrame, metric: str, paper_panel=None) -> pd.DataFrame:
+    """One metric while training: a line per arm and rung of the curves, a pale band from minimum to maximum.
+
+    Iterations at which not every trial of a line was evaluated are left out; paper_panel (figure, panel) is drawn
+    in grey underneath. Returns the table.
+    """
+    by = [*tables.SERIES, "percent_remaining"]
+    parts = [tables.by_iteration(curves, metric, by)] if len(curves) else []
+    parts += [tables.paper_rows(*paper_panel, metric)] if paper_panel else []
+    table = pd.concat(parts, ignore_index=True)
+    for (source, _, arm, _, rung), rows in table.groupby(["source", *by], sort=False):
+        if source == "paper":
+            _draw_paper(ax, rows, "iteration", arm, **PALE)
+            continue
+        x, hue = rows["iteration"], style.rung_color(rung)
+        ax.fill_between(x, rows["minimum"], rows["maximum"], color=hue, alpha=0.12, linewidth=0)
+        ax.plot(x, rows["mean"], color=hue, linestyle=style.LINES[arm], linewidth=1.2, zorder=4)
+    ax.set_xlabel("Training Iterations")
+    style.iteration_ticks(ax.xaxis)
+    return table
+
+
+def rung_handles(table: pd.DataFrame) -> list:
+    """Legend entries of curves while training: one per rung and arm of ours, then the paper."""
+    entries = []
+    ours = table[table["source"] == "ours"]
+    for arm, rung in dict.fromkeys(zip(ours["arm"], ours["percent_remaining"], strict=True)):
+        remark = {"dense": " (dense)", TICKET: ""}.get(arm, f" ({style.ARM_LABELS[arm]})")
+        look = {"color": style.rung_color(rung), "linestyle": style.LINES[arm]}
+        entries.append(style.sample(f"{style.percent(rung)} %{remark}", **look))
+    if (table["source"] == "paper").any():
+        entries.append(style.sample("the paper's curves", **PALE))
+    return entries
+
+
+def trial_handles(network: str, with_paper: bool, dots: bool = False) -> list:
+    """Legend entries of drawings that show single trials and their mean."""
+    hue = style.color(network)
+    trial = {"marker": "o", "linestyle": "none", "alpha": 0.5} if dots else {"linewidth": 0.7, "alpha": 0.4}
+    entries = [style.sample("one trial", color=hue, **trial), style.sample("mean", color=hue, linewidth=1.4)]
+    if with_paper:
+        entries.append(style.sample("the paper's dense network", color=style.PAPER))
+    return entries
+
+
+def trials_and_mean(ax: Axes, curves: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """Learning curves of one setting: a thin line per trial and the mean of all trials on top. Returns the table."""
+    by = ["network", "setting"]
+    finite = curves[np.isfinite(curves[metric])]
+    single = finite[[*by, "trial", "replicate", "iteration", metric]].rename(columns={metric: "mean"})
+    single = single.assign(metric=metric, source="trial")
+    table = tables.by_iteration(finite, metric, by)
+    hue = style.color(curves["network"].iloc[0])
+    for _, rows in single.groupby(["trial", "replicate"]):
+        ax.plot(rows["iteration"], rows["mean"], color=hue, linewidth=0.7, alpha=0.4)
+    ax.plot(table["iteration"], table["mean"], color=hue, linewidth=1.4)
+    lost = (~np.isfinite(curves.loc[curves["iteration"] > 0, metric])).groupby(curves["trial"]).any().sum()
+    if lost and "loss" in metric:
+        text = f"loss of {lost} trials\nnot finite"
+        ax.text(0.97, 0.95, text, transform=ax.transAxes, ha="right", va="top", fontsize=7)
+    return pd.concat([table, single], ignore_index=True)
+
+
+def settings_strip(ax: Axes, frame: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """One metric per setting: a dot per trial, a bar from minimum to maximum, a dash at the mean. Returns the table.
+
+    The paper's dense network, where it plots this metric, is the grey line across with its own bar as a grey band.
+    """
+    table = tables.over_trials(frame, metric, ["network", "setting"])
+    table["setting"] = pd.Categorical(table["setting"], frame["setting"].unique(), ordered=True)
+    table = table.sort_values("setting", ignore_index=True).astype({"setting": str})
+    places = np.arange(len(table))
+    hue = style.color(frame["network"].iloc[0])
+    theirs = tables.paper_dense(frame["network"].iloc[0], metric)
+    for row in theirs.itertuples():
+        ax.axhspan(row.minimum, row.maximum, color=style.PAPER_BAR, alpha=0.5, linewidth=0, zorder=0)
+        ax.axhline(row.mean, color=style.PAPER, zorder=1)
+    ax.vlines(places, table["minimum"], table["maximum"], color=hue, linewidth=0.8)
+    ax.plot(places, table["mean"], "_", color=hue, markersize=14, markeredgewidth=1.4)
+    for place, values in zip(places, table["trial_values"], strict=True):
+        numbers = [float(value) for value in values.split()]
+        ax.plot([place] * len(numbers), numbers, "o", color=hue, alpha=0.5, markersize=3, markeredgewidth=0)
+    width = max(6, 24 // len(places))
+    ax.set_xticks(places, [textwrap.fill(setting, width) for setting in table["setting"]])
+    ax.set_xlim(-0.6, len(table) - 0.4)
+    style.value_axis(ax, metric, tables.METRICS[metric])
+    return pd.concat([table.assign(metric=metric, source="ours"), theirs], ignore_index=True)

@@ -1,0 +1,129 @@
+"""Images as figures (filters, galleries), and figures as files: a figure is written once and shown once.
+
+`save` returns the picture that a notebook cell ends with, so the file and the notebook hold the same bytes.
+"""
+
+import base64
+import io
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from PIL import Image
+
+from lth_utils import style
+from lth_utils.panels import Drawing
+from lth_utils.tables import alt_text
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@style.styled
+def weight_images(weights, titles: Iterable[str] = (), *, columns: int = 10) -> Drawing:
+    """First-layer weights as pictures [n, height, width], all on one scale that is symmetric about zero.
+
+    The table lists each unit's smallest and largest weight, its norm and how many weights are not zero.
+    """
+    weights = np.asarray(weights, dtype=float)
+    bound = np.abs(weights).max() or 1.0
+    figure, axes = _image_grid(weights, titles, columns)
+    for ax, image in zip(axes, weights, strict=True):
+        picture = ax.imshow(image, cmap="PuOr", vmin=-bound, vmax=bound, interpolation="nearest")
+    figure.colorbar(picture, ax=list(axes), shrink=0.8, pad=0.01, label="weight")
+    flat = weights.reshape(len(weights), -1)
+    table = pd.DataFrame({"unit": range(len(flat)), "title": _padded(titles, len(flat))})
+    table["minimum"], table["maximum"] = flat.min(axis=1), flat.max(axis=1)
+    table["norm"], table["nonzero"] = np.linalg.norm(flat, axis=1), np.count_nonzero(flat, axis=1)
+    return figure, table
+
+
+@style.styled
+def gallery(images, titles: Iterable[str] = (), *, columns: int = 8) -> Drawing:
+    """Images in a grid, each under its title: [n, height, width] grey or [n, 3, height, width] colour, 0 to 255."""
+    images = np.asarray(images)
+    images = images[:, 0] if images.ndim == 4 and images.shape[1] == 1 else images
+    figure, axes = _image_grid(images, titles, columns)
+    for ax, image in zip(axes, images, strict=True):
+        shown = image if image.ndim == 2 else np.moveaxis(image, 0, -1)
+        ax.imshow(shown, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
+    table = pd.DataFrame({"image": range(len(images)), "title": _padded(titles, len(images))})
+    table["mean_pixel"] = images.reshape(len(images), -1).mean(axis=1)
+    return figure, table
+
+
+def _padded(titles, count):
+    titles = list(titles)
+    return titles + [""] * (count - len(titles))
+
+
+def _image_grid(images, titles, columns):
+    """A double-width figure with one bare square per image and its title above."""
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    lines = max((title.count("\n") + 1 for title in titles if title), default=0)
+    figure = style.new_figure(rows, 2, height=style.DOUBLE / max(columns, 6) + 0.13 * lines)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes:
+        ax.set_axis_off()
+    for ax, title in zip(axes, titles, strict=False):
+        ax.set_title(title, fontsize=7, pad=2)
+    return figure, axes[: len(images)]
+
+
+class Picture:
+    """A saved figure as the value of a notebook cell: shown exactly once, with the alt text as its plain text."""
+
+    def __init__(self, png: bytes, alt: str):
+        self.png, self.alt = png, alt
+
+    def __repr__(self):
+        return self.alt
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        content = {"image/png": base64.b64encode(self.png).decode(), "text/plain": self.alt}
+        return content, {"image/png": {"alt": " ".join(self.alt.split())}}
+
+
+def save(
+    figure: Figure,
+    table: pd.DataFrame,
+    name: str,
+    profile: str = "report",
+    *,
+    alt: str = "",
+    folder: Path | None = None,
+) -> Picture:
+    """Write <name>.png and <name>.csv (exactly what was drawn); return the picture that a notebook cell ends with.
+
+    profile "quick" writes to build/figures, the others to figures; `folder` overrides both. Nothing in the files
+    names a version, a date or a machine: the same table gives the same bytes. alt: alternative text, else one is
+    made from the table.
+    """
+    folder = Path(folder) if folder else ROOT / ("build/figures" if profile == "quick" else "figures")
+    picture = Picture(_png(figure), alt or alt_text(table))
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / f"{name}.png", picture.png)
+    drawn = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    _write(folder / f"{name}.csv", drawn.encode())
+    return picture
+
+
+@style.styled
+def _png(figure):
+    """The figure as PNG bytes. Line drawings keep 128 colours, a third of the size: notebooks of ten stay small."""
+    full, small = io.BytesIO(), io.BytesIO()
+    figure.savefig(full, format="png", dpi=style.DPI, metadata={"Software": None})
+    if any(ax.images for ax in figure.axes):
+        return full.getvalue()
+    Image.open(full).convert("RGB").quantize(128, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return small.getvalue()
+
+
+def _write(path, content):
+    """Write under a temporary name, then rename: a reader never sees half a file."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(path)

@@ -1,0 +1,102 @@
+"""Small-sample statistics of paired trials: intervals, rank correlation, three-way decisions, trials still needed.
+
+Plain numbers in, plain numbers out: knows nothing of networks, records or claims.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+CONFIDENCE = 0.95
+FEWEST_TRIALS = 3  # fewer decide nothing
+MOST_TRIALS = 1000  # beyond this, "more trials" is no answer
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A 95 % interval over trials; `spread` is the standard deviation of one trial, NaN for a single one."""
+
+    estimate: float
+    low: float
+    high: float
+    trials: int
+    spread: float
+
+
+def t_interval(values: Sequence[float]) -> Interval:
+    """Mean of one value per trial with its t-interval; the ends are NaN for fewer than two trials."""
+    values = np.asarray(values, dtype=float)
+    count = len(values)
+    if count < 2:
+        return Interval(float(values.mean()) if count else math.nan, math.nan, math.nan, count, math.nan)
+    mean, spread = float(values.mean()), float(values.std(ddof=1))
+    half = t_quantile(count) * spread / math.sqrt(count)
+    return Interval(mean, mean - half, mean + half, count, spread)
+
+
+def ratio_interval(numerators: Sequence[float], denominators: Sequence[float]) -> Interval:
+    """Ratio of the two means over paired trials, with Fieller's interval.
+
+    A ratio r lies inside when the paired t-test of numerator - r * denominator against 0 accepts it, so the interval
+    speaks about the ratio of means that a paper's plot shows, and a slow trial weighs no more than a fast one. It is
+    unbounded (-inf, inf) when the denominators' mean cannot be told from zero.
+    """
+    above, below = np.asarray(numerators, dtype=float), np.asarray(denominators, dtype=float)
+    count = len(above)
+    ratio = float(above.mean() / below.mean()) if count else math.nan
+    if count < 2:
+        return Interval(ratio, math.nan, math.nan, count, math.nan)
+    spread = float((above - ratio * below).std(ddof=1) / abs(below.mean()))
+    (var_above, cov), (_, var_below) = np.cov(above, below) * t_quantile(count) ** 2 / count
+    a, b = below.mean() ** 2 - var_below, above.mean() * below.mean() - cov
+    if a <= 0:
+        return Interval(ratio, -math.inf, math.inf, count, spread)
+    root = math.sqrt(max(0.0, b * b - a * (above.mean() ** 2 - var_above)))
+    return Interval(ratio, float(b - root) / a, float(b + root) / a, count, spread)
+
+
+def geometric_interval(values: Sequence[float]) -> Interval:
+    """Geometric mean with the t-interval of the logarithms; `spread` is that of the logarithms."""
+    logs = t_interval(np.log(np.asarray(values, dtype=float)))
+    return Interval(*(math.exp(x) for x in (logs.estimate, logs.low, logs.high)), logs.trials, logs.spread)
+
+
+def t_quantile(count: int) -> float:
+    """The two-sided 95 % quantile of Student's t for `count` trials."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1))
+
+
+def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
+    """Spearman's rank correlation, ties sharing their mean rank; 0 where one side does not vary."""
+    ranks = [stats.rankdata(values) for values in (first, second)]
+    if min(np.ptp(rank) for rank in ranks) == 0:
+        return 0.0
+    return float(np.corrcoef(*ranks)[0, 1])
+
+
+def decision(low: float, high: float, lower: float, upper: float) -> str:
+    """met: the interval lies inside [lower, upper]; failed: outside; inconclusive: it straddles a bound."""
+    if lower <= low and high <= upper:
+        return "met"
+    if high < lower or upper < low:
+        return "failed"
+    return "inconclusive"
+
+
+def trials_to_decide(estimate: float, spread: float, lower: float, upper: float) -> int | None:
+    """Fewest trials whose interval would clear the bounds, if estimate and spread stayed as they are.
+
+    None where no number up to MOST_TRIALS would: the estimate lies on, or all but on, a bound.
+    """
+    inside = lower <= estimate <= upper
+    distances = [abs(estimate - bound) for bound in (lower, upper) if math.isfinite(bound)]
+    distance = min(distances, default=math.inf)
+    if not inside:
+        distance = lower - estimate if estimate < lower else estimate - upper
+    for count in range(FEWEST_TRIALS, MOST_TRIALS + 1):
+        if t_quantile(count) * spread / math.sqrt(count) < distance:
+            return count
+    return None

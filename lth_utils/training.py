@@ -1,0 +1,226 @@
+"""Train a stack of masked networks side by side and record what happens to each.
+
+All networks of a stack share an architecture, a protocol and the data; each has its own weights, mask and data
+order, and none can influence another. Early stopping is only ever read off afterwards: training never stops
+early (Section 2, footnote 2). Nothing here touches the disk or knows about arms, rounds or trials.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lth_utils.data import Dataset, scale_pixels
+from lth_utils.data_order import DataOrder
+from lth_utils.layers import StackedNetwork
+from lth_utils.masks import Masks, Weights
+from lth_utils.paper import Protocol
+
+EVALUATION_BATCH = {"lenet": 1000, "conv2": 250, "conv4": 250, "conv6": 250}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What one network of a stack did. Accuracies are fractions; iterations count optimizer updates.
+
+    curves: "iteration", "validation_loss", "validation_accuracy", "test_accuracy" (NaN where not evaluated),
+    float arrays of equal length starting at iteration 0. diverged: a validation loss was not finite.
+    """
+
+    curves: dict[str, np.ndarray]
+    final_weights: Weights
+    early_stop_weights: Weights
+    early_stop_iteration: int
+    validation_loss_at_early_stop: float
+    validation_accuracy_at_early_stop: float
+    test_accuracy_at_early_stop: float
+    train_accuracy_at_early_stop: float
+    test_accuracy_at_end: float
+    train_accuracy_at_end: float
+    diverged: bool
+
+
+@dataclass(frozen=True)
+class _Images:
+    """Scaled float32 images [N, C, H, W] and labels [N] of one split."""
+
+    images: Tensor
+    labels: Tensor
+
+
+def train(
+    network: str,
+    *,
+    initial_weights: Sequence[Weights],
+    masks: Sequence[Masks],
+    seeds: Sequence[int],
+    protocol: Protocol,
+    data: Dataset,
+    device: str = "cpu",
+    test_curve_until: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> list[Result]:
+    """Train K networks for `protocol.training_iterations` updates; one Result per network, in order.
+
+    initial_weights, masks, seeds: one entry per network; weights start at initial_weights * mask, seeds give the
+    data order. test_curve_until: also record test accuracy at every evaluation up to this iteration (Figure 3
+    needs it). progress: called with the number of finished iterations after every evaluation.
+    Raises ValueError when the three sequences differ in length or are empty.
+    """
+    if not len(initial_weights) == len(masks) == len(seeds) or not seeds:
+        raise ValueError(
+            "initial_weights, masks and seeds need one entry per network, got "
+            f"{len(initial_weights)}, {len(masks)} and {len(seeds)}"
+        )
+    stack = StackedNetwork(network, initial_weights, masks, device)
+    splits = _prepare(data, protocol, stack.parameters()[0])
+    optimizer = make_optimizer(protocol, stack.parameters())
+    orders = {seed: DataOrder(seed, len(splits["train"].labels)) for seed in seeds}
+    log = _Log(stack, protocol, device)
+    for iteration in range(0, protocol.training_iterations, protocol.evaluation_interval):
+        log.evaluate(iteration, splits, with_test=iteration <= test_curve_until > 0)
+        if progress:
+            progress(iteration)
+        _set_learning_rate(optimizer, learning_rate(protocol, iteration))
+        for batch in _next_batches(orders, seeds, protocol, device):
+            _step(stack, optimizer, splits["train"], batch, protocol)
+    log.evaluate(protocol.training_iterations, splits, with_test=True)
+    if progress:
+        progress(protocol.training_iterations)
+    return log.results(splits)
+
+
+def _prepare(data, protocol, like):
+    """Scaled images and labels of each split, on the device and of the dtype of the tensor `like`."""
+    splits = {}
+    for name in ("train", "validation", "test"):
+        images, labels = getattr(data, f"{name}_images"), getattr(data, f"{name}_labels")
+        limit = protocol.training_examples if name == "train" and protocol.training_examples else len(labels)
+        scaled = scale_pixels(images[:limit].to(like.device), protocol.pixel_scaling)
+        splits[name] = _Images(scaled.to(like.dtype), labels[:limit].to(like.device))
+    return splits
+
+
+def make_optimizer(protocol: Protocol, parameters: list[Tensor]) -> torch.optim.Optimizer:
+    """A new optimizer without state, by the protocol's name; momentum is 0.9 (Appendix G.3.2)."""
+    rate = protocol.learning_rate
+    if protocol.optimizer == "adam":
+        return torch.optim.Adam(parameters, lr=rate, fused=True)
+    if protocol.optimizer == "adadelta":
+        return torch.optim.Adadelta(parameters, lr=rate)
+    return torch.optim.SGD(
+        parameters, lr=rate, momentum=0.9 if protocol.optimizer == "momentum" else 0.0, fused=True
+    )
+
+
+def learning_rate(protocol: Protocol, iteration: int) -> float:
+    """The learning rate in force at an iteration: constant in the paper, stepwise where a protocol says so."""
+    if not protocol.learning_rate_decay_interval:
+        return protocol.learning_rate
+    drops = iteration // protocol.learning_rate_decay_interval
+    return protocol.learning_rate * protocol.learning_rate_decay**drops
+
+
+def _set_learning_rate(optimizer, rate):
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+
+
+def _next_batches(orders, seeds, protocol, device):
+    """Image indices [iterations, K, batch] up to the next evaluation; equal seeds see the same batches."""
+    count = protocol.evaluation_interval * protocol.batch_size
+    drawn = {seed: order.take(count) for seed, order in orders.items()}
+    batches = torch.stack([drawn[seed] for seed in seeds], dim=1)
+    return batches.view(protocol.evaluation_interval, protocol.batch_size, -1).transpose(1, 2).to(device)
+
+
+def _step(stack, optimizer, split, batch, protocol):
+    images = split.images.index_select(0, batch.flatten()).unflatten(0, batch.shape)
+    with _autocast(protocol, images.device):
+        logits = stack.logits(images)
+    losses = F.cross_entropy(logits.to(images.dtype), split.labels[batch], reduction="sum") / protocol.batch_size
+    optimizer.zero_grad(set_to_none=True)
+    losses.backward()
+    stack.mask_gradients()
+    optimizer.step()
+
+
+def _autocast(protocol, device):
+    enabled = protocol.precision == "bfloat16"
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+
+
+class _Log:
+    """Curves of a running stack and the weights at each network's minimum of validation loss."""
+
+    def __init__(self, stack, protocol, device):
+        self.stack, self.protocol = stack, protocol
+        self.iterations, self.columns = [], []
+        self.best_loss = torch.full((stack.size,), float("inf"), device=device, dtype=torch.float64)
+        self.best = stack.snapshot()
+
+    def evaluate(self, iteration, splits, with_test):
+        loss, accuracy = self._measure(splits["validation"])
+        test = self._measure(splits["test"])[1] if with_test else torch.full_like(loss, float("nan"))
+        improved = loss < self.best_loss
+        self.best_loss = torch.where(improved, loss, self.best_loss)
+        self.stack.snapshot_where(improved, self.best)
+        self.iterations.append(iteration)
+        self.columns.append(torch.stack([loss, accuracy, test]))
+
+    @torch.no_grad()
+    def _measure(self, split, examples=0):
+        """Mean loss and accuracy [K] over the first `examples` images of a split (0: all)."""
+        loss = torch.zeros_like(self.best_loss)
+        correct = torch.zeros_like(self.best_loss)
+        count = examples or len(split.labels)
+        step = EVALUATION_BATCH[self.protocol.network]
+        for start in range(0, count, step):
+            images, labels = (part[start : min(start + step, count)] for part in (split.images, split.labels))
+            with _autocast(self.protocol, images.device):
+                logits = self.stack.logits_on_shared(images).to(images.dtype)
+            labels = labels.expand(self.stack.size, -1)
+            loss += F.cross_entropy(logits, labels, reduction="none").sum(1)
+            correct += (logits.argmax(1) == labels).sum(1)
+        return loss / count, correct / count
+
+    def results(self, splits):
+        examples = self.protocol.train_evaluation_examples
+        train_at_end = self._measure(splits["train"], examples)[1].tolist()
+        final = self.stack.unstacked()
+        self.stack.restore(self.best)
+        train_at_best = self._measure(splits["train"], examples)[1].tolist()
+        test_at_best = self._measure(splits["test"])[1].tolist()
+        best = self.stack.unstacked()
+        curves = torch.stack(self.columns).permute(2, 1, 0).cpu().numpy()  # [K, 3, evaluations]
+        iterations = np.array(self.iterations)
+        return [
+            _result(iterations, curves[k], final[k], best[k], train_at_end[k], train_at_best[k], test_at_best[k])
+            for k in range(self.stack.size)
+        ]
+
+
+def _result(iterations, curves, final, best, train_at_end, train_at_best, test_at_best):
+    loss, accuracy, test = curves
+    minimum = int(np.nanargmin(loss))
+    return Result(
+        curves={
+            "iteration": iterations,
+            "validation_loss": loss,
+            "validation_accuracy": accuracy,
+            "test_accuracy": test,
+        },
+        final_weights=final,
+        early_stop_weights=best,
+        early_stop_iteration=int(iterations[minimum]),
+        validation_loss_at_early_stop=float(loss[minimum]),
+        validation_accuracy_at_early_stop=float(accuracy[minimum]),
+        test_accuracy_at_early_stop=test_at_best,
+        train_accuracy_at_early_stop=train_at_best,
+        test_accuracy_at_end=float(test[-1]),
+        train_accuracy_at_end=train_at_end,
+        diverged=not bool(np.isfinite(loss).all()),
+    )
