@@ -27,27 +27,37 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser():
-    parser = argparse.ArgumentParser(prog="python -m lth_utils", description="The Lottery Ticket Hypothesis, reproduced.")
+    parser = argparse.ArgumentParser(
+        prog="python -m lth_utils", description="The Lottery Ticket Hypothesis, reproduced."
+    )
     commands = parser.add_subparsers(required=True, metavar="SUBCOMMAND")
 
     command = commands.add_parser("data", help="fetch and check MNIST and CIFAR-10")
-    command.add_argument("names", nargs="*", default=["mnist", "cifar10"], help="mnist, cifar10; default: both")
+    command.add_argument(
+        "names", nargs="*", default=["mnist", "cifar10"], help="mnist, cifar10; default: both"
+    )
     command.set_defaults(run=fetch_data)
 
     command = commands.add_parser("train", help="make the run records that are missing")
     command.add_argument("--network", default="lenet", help="lenet, conv2, conv4, conv6 (default: lenet)")
     command.add_argument("--scale", default="paper", help="paper or reduced (default: paper)")
-    command.add_argument("--wave", type=int, default=2, help="Lenet: 1 for tickets and first controls, 2 for all")
+    command.add_argument(
+        "--wave", type=int, default=2, help="Lenet: 1 for tickets and first controls, 2 for all"
+    )
     command.add_argument("--budget", type=duration, help="stop before this much time is over: 90s, 25m, 3h")
     command.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
-    command.add_argument("--workers", type=int, help="processes (default: one per core on a CPU, one on a GPU)")
+    command.add_argument(
+        "--workers", type=int, help="processes (default: one per core on a CPU, one on a GPU)"
+    )
     command.add_argument("--dry-run", action="store_true", help="print the plan and its estimated time only")
     command.set_defaults(run=train)
 
     command = commands.add_parser("reproduce", help="run every notebook at laptop scale into build/")
     command.set_defaults(run=reproduce)
 
-    command = commands.add_parser("report", help="adopt new records and redo the committed notebooks and figures")
+    command = commands.add_parser(
+        "report", help="adopt new records and redo the committed notebooks and figures"
+    )
     command.set_defaults(run=report)
     return parser
 
@@ -65,7 +75,9 @@ def fetch_data(options):
 
     for name in options.names:
         dataset = data.load(name)
-        sizes = ", ".join(f"{len(getattr(dataset, f'{part}_labels')):,} {part}" for part in ("train", "validation", "test"))
+        sizes = ", ".join(
+            f"{len(getattr(dataset, f'{part}_labels')):,} {part}" for part in ("train", "validation", "test")
+        )
         print(f"{name}: {sizes} images, every byte as published")
 
 
@@ -82,11 +94,15 @@ def train(options):
     work.data(options.network)
     hours = campaign.estimated_seconds(work, missing, workers) / 3600
     megabytes = 0.02 * len(missing)
-    print(f"estimated: {hours:.1f} h with {workers} worker(s) on {options.device}, {megabytes:.1f} MB of records")
+    print(
+        f"estimated: {hours:.1f} h with {workers} worker(s) on {options.device}, {megabytes:.1f} MB of records"
+    )
     if options.dry_run:
         return None
     if hours > LONGEST_WITHOUT_BUDGET_HOURS and options.budget is None:
-        raise ValueError(f"more than {LONGEST_WITHOUT_BUDGET_HOURS} hours; give a --budget, it can be continued later")
+        raise ValueError(
+            f"more than {LONGEST_WITHOUT_BUDGET_HOURS} hours; give a --budget, it can be continued later"
+        )
     started = time.monotonic()
     campaign.run_workers(plan, workers, device=options.device, budget_seconds=options.budget)
     left = len(work.missing())

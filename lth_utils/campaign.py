@@ -13,53 +13,23 @@ import queue
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import torch
+from tqdm import tqdm
 
 from lth_utils import data as data_room
-from lth_utils import experiments, paper, records, training
+from lth_utils import experiments, networks, paper, records, training
 from lth_utils import masks as masking
+from lth_utils.chains import Chain
 from lth_utils.experiments import Run
-from lth_utils.masks import Masks, Weights
-
 
 CLAIM_POLL_SECONDS = 2.0
 CALIBRATION_ITERATIONS = 400
-
-
-@dataclass(frozen=True)
-class Chain:
-    """What finished runs left for later ones: masks by round and dense final weights, beside the records."""
-
-    folder: Path
-
-    def _path(self, run: Run, kind: str) -> Path:
-        parts = [run.study, run.variant, run.protocol.key(), f"trial{run.trial}"]
-        name = "-".join(part for part in parts if part)
-        return self.folder / run.network / run.scale / kind / f"{name}.npz"
-
-    def masks(self, run: Run) -> Masks:
-        """Masks of the run's pruning round, from the chain of its trial."""
-        return masking.at_round(records.load_arrays(self._path(run, "_chains")), run.pruning_round)
-
-    def dense_weights(self, run: Run) -> Weights:
-        """Final weights of the dense network of the run's trial."""
-        arrays = records.load_arrays(self._path(run, "_weights"))
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
-
-    def extend(self, run: Run, masks: Masks, final_weights: Weights) -> None:
-        """Store what the runs after a finished chain link need; repeating it changes nothing."""
-        if run.arm == "dense":
-            arrays = {name: weight.numpy() for name, weight in final_weights.items()}
-            records.save_arrays(self._path(run, "_weights"), arrays)
-            history = [masks]
-        else:
-            arrays = records.load_arrays(self._path(run, "_chains"))
-            history = [masking.at_round(arrays, r) for r in range(run.pruning_round + 1)]
-        history.append(experiments.next_masks(run, final_weights, masks))
-        records.save_arrays(self._path(run, "_chains"), masking.pruned_at(history))
+ERRORS_KEPT = 40
+QUICK_RECORDS = records.ROOT / "build" / "records"
 
 
 class Campaign:
@@ -121,7 +91,10 @@ class Campaign:
         frame = records.read(self.folder)
         done = set(frame["run_key"])
         usable = done - set(frame.loc[frame["diverged"].astype(bool), "run_key"])
-        ready = [(stack, [r for r in stack if r.key not in done and self._ready(r, usable)]) for stack in self.stacks]
+        ready = [
+            (stack, [r for r in stack if r.key not in done and self._ready(r, usable)])
+            for stack in self.stacks
+        ]
         return [(stack, runs) for stack, runs in ready if runs]
 
     def _ready(self, run, usable):
@@ -146,11 +119,19 @@ class Campaign:
         for run, result, (_, masks) in zip(runs, results, starts, strict=True):
             if run.continues_chain and not result.diverged:
                 self.chain.extend(run, masks, result.final_weights)
+            if run.keeps_weights:
+                self.chain.keep_weights(run, result.final_weights, self._errors(run, result.final_weights))
         rows = [
             _row(run, result, masks, seconds, self.device)
             for run, result, (_, masks) in zip(runs, results, starts, strict=True)
         ]
         records.write(rows, self.folder)
+
+    def _errors(self, run, weights):
+        data, network = self.data(run.network), run.network
+        images = data_room.scale_pixels(data.test_images, run.protocol.pixel_scaling).cpu()
+        pixels, labels = data.test_images.cpu(), data.test_labels.cpu()
+        return networks.most_confident_errors(network, weights, images, pixels, labels, ERRORS_KEPT)
 
     def data(self, network: str):
         name = paper.DATASETS[network]
@@ -159,7 +140,28 @@ class Campaign:
         return self._data[name]
 
 
-def run_workers(plan, workers=1, folder=records.COMMITTED, device="cpu", budget_seconds=None, report=print) -> None:
+def obtain(plan: list[Run], profile: str) -> pd.DataFrame:
+    """The records of a plan, one row per run, as a notebook's profile wants them.
+
+    "report": only committed and adopted records, StoreError if one is missing; trains nothing.
+    "quick": trains what is missing into build/records; "paper": into the committed store.
+    """
+    if profile == "report":
+        frame = records.read_adopted()
+    else:
+        folder = QUICK_RECORDS if profile == "quick" else records.COMMITTED
+        Campaign(plan, folder).work(report=progress_bar(plan))
+        frame = records.read(folder)
+    keys = {run.key: run for run in plan}
+    missing = [run.identity for key, run in keys.items() if key not in set(frame["run_key"])]
+    if missing:
+        raise records.StoreError(f"{len(missing)} planned run(s) have no record; the first: {missing[0]}")
+    return frame[frame["run_key"].isin(keys)].sort_values(list(records.IDENTITY)).reset_index(drop=True)
+
+
+def run_workers(
+    plan, workers=1, folder=records.COMMITTED, device="cpu", budget_seconds=None, report=print
+) -> None:
     """Execute a plan with several worker processes that share the cores; returns when all of them have stopped.
 
     One thread per worker and core beats one worker with all threads: networks this small spend their time waiting
@@ -198,6 +200,17 @@ def _worker(plan, folder, device, budget_seconds, threads, lines):
     Campaign(plan, folder, device).work(budget_seconds, report)
 
 
+def progress_bar(plan: list[Run]) -> Callable:
+    """A `report` for Campaign.work that draws a bar of finished runs; silent when not on a terminal."""
+    bar = tqdm(total=len(plan), desc="training", unit="run", disable=None)
+
+    def report(event, runs):
+        if event == "done":
+            bar.update(len(runs))
+
+    return report
+
+
 def default_workers(device: str) -> int:
     """One process per core on a CPU, one on an accelerator."""
     return os.cpu_count() or 1 if device == "cpu" else 1
@@ -206,7 +219,7 @@ def default_workers(device: str) -> int:
 def estimated_seconds(work: Campaign, missing: list[Run], workers: int) -> float:
     """Time to train the missing runs, from a calibration on this machine: a few hundred dense iterations."""
     calibration = replace(missing[0].protocol, training_iterations=CALIBRATION_ITERATIONS)
-    initial = experiments.networks.initial_weights(missing[0].network, 0)
+    initial = networks.initial_weights(missing[0].network, 0)
     copies = 5
     before = time.perf_counter()
     training.train(
@@ -274,7 +287,11 @@ def code_version() -> str:
     """The commit that is checked out, with "+" if tracked files differ from it; "unknown" outside a checkout."""
     git = ["git", "-C", str(records.ROOT)]
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
-        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
-        changed = subprocess.run([*git, "status", "--porcelain", "-uno", "lth_utils"], capture_output=True, text=True)
+        commit = subprocess.run(
+            [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
+        )
+        changed = subprocess.run(
+            [*git, "status", "--porcelain", "-uno", "lth_utils"], capture_output=True, text=True
+        )
         return commit.stdout.strip() + ("+" if changed.stdout.strip() else "")
     return "unknown"

@@ -54,7 +54,7 @@ def ledger(ids: Iterable[str] | None = None) -> pd.DataFrame:
 
     ids: claims such as "C09", or None for all; KeyError for one that the ledger lacks.
     """
-    table = paper.claims()
+    table = paper.claims().copy()
     numeric = ["value", "lower", "upper", "threshold"]
     text = [name for name in table if name not in numeric]
     table[text] = table[text].astype("string").fillna("").astype(object)
@@ -71,10 +71,10 @@ def ledger(ids: Iterable[str] | None = None) -> pd.DataFrame:
 def decide(condition: pd.Series, sample: Sample) -> Decision:
     """The rule of the module docstring; a condition that chose a setting is "chosen", reduced scale gets no outcome."""
     interval = _interval(sample)
-    if not sample.trials and "diverged" not in sample.problem:
-        return Decision(interval, "not run")
     if condition["scored"] == "no":
         return Decision(interval, "chosen", "; ".join(filter(None, (condition["note"], sample.problem))))
+    if not sample.trials and "diverged" not in sample.problem:
+        return Decision(interval, "not run")
     if sample.scales != ("paper",):
         return Decision(interval, "reduced scale", "; ".join(filter(None, (*sample.scales, sample.problem))))
     if sample.problem:

@@ -7,7 +7,7 @@ turns it into weights and masks once the runs it depends on are done. Reads like
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -50,7 +50,17 @@ class Run:
     @property
     def continues_chain(self) -> bool:
         """Dense networks and iterative tickets are pruned after training to give the next round's mask."""
-        return self.procedure == "iterative" and self.arm in ("dense", "winning_ticket")
+        return (
+            self.study == "paper"
+            and self.procedure == "iterative"
+            and self.arm in ("dense", "winning_ticket")
+        )
+
+    @property
+    def keeps_weights(self) -> bool:
+        """Final weights that one-shot pruning and later analyses need: dense ones, of one trial where they are large."""
+        small = self.network == "lenet" and self.study == "paper"
+        return self.arm == "dense" and self.variant == "" and (small or self.trial == 0)
 
     @property
     def seeds(self) -> dict[str, int]:
@@ -84,7 +94,12 @@ def tickets(network: str, rounds: int, trials: Iterable[int], **settings) -> lis
 
 
 def controls(
-    network: str, arm: str, rounds: Iterable[int], trials: Iterable[int], replicates: Iterable[int], **settings
+    network: str,
+    arm: str,
+    rounds: Iterable[int],
+    trials: Iterable[int],
+    replicates: Iterable[int],
+    **settings,
 ) -> list[Run]:
     """Section 2: "random_reinit" keeps a ticket's mask and draws new weights; "random_sparsity" draws both."""
     return [
@@ -115,6 +130,40 @@ def _run(network, arm, trial, pruning_round, protocol=None, **settings):
         test_curve_until=TEST_CURVE_UNTIL if network == "lenet" and curve else 0,
         **settings,
     )
+
+
+# ---------------------------------------------------------------- notebook 01: is the dense Lenet what it should be?
+
+BASELINE_SETTINGS = {  # variant -> what differs from the paper's protocol, and for how many iterations it is trained
+    "": ({}, 10_000),
+    "standardized": ({"pixel_scaling": "standardized"}, 10_000),
+    "unit_norm": ({"pixel_scaling": "unit_norm"}, 10_000),
+    "step_decay": ({"learning_rate_decay": 0.7, "learning_rate_decay_interval": 917}, 5_000),
+    "adam_rate_1": ({"learning_rate": 1.0}, 5_000),
+    "adadelta_rate_1": ({"optimizer": "adadelta", "learning_rate": 1.0}, 5_000),
+}
+
+
+def baseline(profile: str) -> list[Run]:
+    """Dense Lenets under the settings that an earlier attempt reported, and under three pixel scalings."""
+    quick = profile == "quick"
+    return [
+        Run(
+            network="lenet",
+            arm="dense",
+            trial=trial,
+            pruning_round=0,
+            variant=variant,
+            study="baseline",
+            scale="quick" if quick else "short",
+            protocol=replace(
+                paper.protocol("lenet"), training_iterations=1_000 if quick else iterations, **changes
+            ),
+            test_curve_until=iterations,
+        )
+        for variant, (changes, iterations) in BASELINE_SETTINGS.items()
+        for trial in range(2 if quick else 5)
+    ]
 
 
 # ---------------------------------------------------------------- plans at the paper's scale
@@ -155,7 +204,9 @@ def plan(network: str, scale: str = "paper", wave: int = 2) -> list[Run]:
     """All runs of one network at one scale, in the order of their value to the report."""
     if network == "lenet" and scale == "paper":
         return lenet_wave(wave)
-    raise ValueError(f"no plan for network {network!r} at scale {scale!r} yet; there is one for lenet at scale paper")
+    raise ValueError(
+        f"no plan for network {network!r} at scale {scale!r} yet; there is one for lenet at scale paper"
+    )
 
 
 # ---------------------------------------------------------------- from a run to weights and masks
@@ -179,7 +230,7 @@ def needs(run: Run) -> Run | None:
 
 
 def starting_point(run: Run, chain) -> tuple[Weights, Masks]:
-    """Weights at iteration 0 and masks of a run. `chain` offers what earlier runs left: see campaign.Chain."""
+    """Weights at iteration 0 and masks of a run. `chain` offers what earlier runs left: see chains.Chain."""
     initial = networks.initial_weights(run.network, run.seeds["init"], run.variant)
     if run.arm == "dense":
         return initial, masking.ones(initial)

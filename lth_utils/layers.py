@@ -56,7 +56,10 @@ class StackedLayer:
 
     def unstacked(self) -> list[tuple[Tensor, Tensor]]:
         """Per network, copies of (weight [out, in, ...], bias [out])."""
-        return [(weight.clone(), bias.clone()) for weight, bias in zip(self.weight.detach(), self.bias.detach(), strict=True)]
+        return [
+            (weight.clone(), bias.clone())
+            for weight, bias in zip(self.weight.detach(), self.bias.detach(), strict=True)
+        ]
 
 
 def _stack(weights, masks, biases):
@@ -169,7 +172,9 @@ class _SparseMatmul(torch.autograd.Function):
     def backward(ctx, gradient):
         values, dense = ctx.saved_tensors
         gradient = gradient.contiguous()
-        for_values = torch.sparse.sampled_addmm(ctx.pattern.matrix(values), gradient, dense.t(), beta=0.0).values()
+        for_values = torch.sparse.sampled_addmm(
+            ctx.pattern.matrix(values), gradient, dense.t(), beta=0.0
+        ).values()
         for_dense = ctx.pattern.transposed(values) @ gradient if ctx.needs_input_grad[1] else None
         return for_values, for_dense, None
 
@@ -195,7 +200,9 @@ class StackedNetwork:
     def __init__(self, network: str, weights: list[Weights], masks: list[Masks], device: str = "cpu"):
         self.size = len(weights)
         self.layers = {}
-        for name in (key.removesuffix(".weight") for key in networks.weight_shapes(network) if key in masks[0]):
+        for name in (
+            key.removesuffix(".weight") for key in networks.weight_shapes(network) if key in masks[0]
+        ):
             stacked = [
                 [entries[f"{name}.{part}"].to(device) for entries in source]
                 for source, part in ((weights, "weight"), (masks, "weight"), (weights, "bias"))

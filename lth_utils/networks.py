@@ -86,3 +86,19 @@ def forward(network: str, weights: Mapping[str, Tensor], images: Tensor) -> Tens
     for name in ("fc1", "fc2"):
         activations = F.relu(F.linear(activations, weights[f"{name}.weight"], weights[f"{name}.bias"]))
     return F.linear(activations, weights["output.weight"], weights["output.bias"])
+
+
+@torch.no_grad()
+def most_confident_errors(
+    network: str, weights: Mapping[str, Tensor], images: Tensor, pixels: Tensor, labels: Tensor, count: int
+) -> dict[str, np.ndarray]:
+    """The `count` misclassified images on which the network is surest: "pixels", "label", "prediction", "confidence".
+
+    images: scaled floats that the network sees; pixels: the same images as uint8, returned as they are.
+    """
+    probabilities = forward(network, weights, images).softmax(1)
+    confidence, prediction = probabilities.max(1)
+    wrong = (prediction != labels).nonzero().squeeze(1)
+    order = wrong[confidence[wrong].argsort(descending=True, stable=True)][:count]
+    found = {"pixels": pixels, "label": labels, "prediction": prediction, "confidence": confidence}
+    return {name: values[order].cpu().numpy() for name, values in found.items()}

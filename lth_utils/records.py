@@ -135,7 +135,9 @@ def _read_file(path: Path, folder: Path) -> pd.DataFrame:
     frame = table.to_pandas()
     frame.insert(0, "run_key", [run_key(row) for row in frame[list(IDENTITY)].to_dict("records")])
     if path.stem != _file_hash(frame["run_key"]):
-        raise StoreError(f"{inside}: the name does not match the runs inside; the file was altered or renamed")
+        raise StoreError(
+            f"{inside}: the name does not match the runs inside; the file was altered or renamed"
+        )
     if {tuple(inside.parts[:2])} != set(zip(frame["network"], frame["scale"], strict=True)):
         raise StoreError(f"{inside} lies in the wrong folder for its network and scale")
     return frame.assign(file=str(inside))
@@ -166,7 +168,7 @@ def load(
     adopted: only the runs of the manifest, StoreError if one of them is missing. more: further columns, as
     trial=0 or pruning_round=[0, 3, 7]. Scales are never mixed: ValueError if scale=None matches several.
     """
-    frame = _adopted(read(folder), folder) if adopted else read(folder)
+    frame = read_adopted(folder) if adopted else read(folder)
     wanted = {
         "network": network,
         "arm": arm,
@@ -208,14 +210,17 @@ def adopt(frame: pd.DataFrame, folder: Path = COMMITTED) -> int:
     """Add the runs of `frame` to the manifest; returns how many were new."""
     before = manifest(folder)
     new = frame[~frame["run_key"].isin(before["run_key"])]
-    together = pd.concat([before, new[["run_key", *IDENTITY]]]) if len(before) else new[["run_key", *IDENTITY]]
+    together = (
+        pd.concat([before, new[["run_key", *IDENTITY]]]) if len(before) else new[["run_key", *IDENTITY]]
+    )
     together = together.sort_values(list(IDENTITY))
     _write_atomically(folder / "_manifest.csv", lambda path: together.to_csv(path, index=False))
     return len(new)
 
 
-def _adopted(frame, folder):
-    expected = manifest(folder)
+def read_adopted(folder: Path = COMMITTED) -> pd.DataFrame:
+    """The runs of the manifest, which the committed notebooks show; StoreError if one of them has no record."""
+    frame, expected = read(folder), manifest(folder)
     missing = expected[~expected["run_key"].isin(frame["run_key"])]
     if len(missing):
         what = missing.iloc[0][list(IDENTITY)].to_dict()

@@ -168,7 +168,7 @@ def paper_dense(network: str, metric: str) -> pd.DataFrame:
     if network == "lenet":
         panels["validation_accuracy_at_early_stop"] = ("9", "2")
     if metric not in panels:
-        return pd.DataFrame(columns=["source", "metric", "mean", "minimum", "maximum"])
+        return paper_rows("12", "1", FIVE_PANELS[0])[:0]
     rows = paper_rows(*panels[metric], metric)
     dense = rows[(rows["network"] == network) & (rows["percent_remaining"] > 99.95)]
     return dense[dense["procedure"] == "iterative"].reset_index(drop=True)
@@ -178,7 +178,7 @@ def paper_dense_curve(metric: str) -> pd.DataFrame:
     """The paper's dense Lenet while it trains (mean of 5): test accuracy of Figure 3, validation loss of Figure 11."""
     figure = {"test_accuracy": "3", "validation_loss": "11"}.get(metric)
     if figure is None:
-        return pd.DataFrame(columns=["source", "metric", "iteration", "mean"])
+        return paper_rows("3", "1", "test_accuracy")[:0]
     rows = paper_rows(figure, "1", metric)
     return rows[rows["percent_remaining"] > 99.95].reset_index(drop=True)
 

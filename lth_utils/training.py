@@ -84,8 +84,8 @@ def train(
         log.evaluate(iteration, splits, with_test=iteration <= test_curve_until > 0)
         if progress:
             progress(iteration)
-        _set_learning_rate(optimizer, learning_rate(protocol, iteration))
-        for batch in _next_batches(orders, seeds, protocol, device):
+        for offset, batch in enumerate(_next_batches(orders, seeds, protocol, device)):
+            _set_learning_rate(optimizer, learning_rate(protocol, iteration + offset))
             _step(stack, optimizer, splits["train"], batch, protocol)
     log.evaluate(protocol.training_iterations, splits, with_test=True)
     if progress:
@@ -141,7 +141,9 @@ def _step(stack, optimizer, split, batch, protocol):
     images = split.images.index_select(0, batch.flatten()).unflatten(0, batch.shape)
     with _autocast(protocol, images.device):
         logits = stack.logits(images)
-    losses = F.cross_entropy(logits.to(images.dtype), split.labels[batch], reduction="sum") / protocol.batch_size
+    losses = (
+        F.cross_entropy(logits.to(images.dtype), split.labels[batch], reduction="sum") / protocol.batch_size
+    )
     optimizer.zero_grad(set_to_none=True)
     losses.backward()
     stack.mask_gradients()
@@ -198,7 +200,9 @@ class _Log:
         curves = torch.stack(self.columns).permute(2, 1, 0).cpu().numpy()  # [K, 3, evaluations]
         iterations = np.array(self.iterations)
         return [
-            _result(iterations, curves[k], final[k], best[k], train_at_end[k], train_at_best[k], test_at_best[k])
+            _result(
+                iterations, curves[k], final[k], best[k], train_at_end[k], train_at_best[k], test_at_best[k]
+            )
             for k in range(self.stack.size)
         ]
 
