@@ -92,6 +92,9 @@ class Protocol:
         if self.training_iterations % self.evaluation_interval:
             raise ValueError("training_iterations must be a multiple of evaluation_interval")
 
+    def __reduce__(self):
+        return _protocol_from_dict, (self.to_dict(),)
+
     def to_dict(self) -> dict:
         """All fields as plain values, in field order."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
@@ -106,6 +109,10 @@ class Protocol:
         """One "field: paper's value -> ours" line per deviation from the paper's protocol; empty if none."""
         theirs, ours = protocol(self.network).to_dict(), self.to_dict()
         return [f"{name}: {theirs[name]} -> {ours[name]}" for name in ours if ours[name] != theirs[name]]
+
+
+def _protocol_from_dict(values):
+    return Protocol(**values)
 
 
 def _require_one_of(name, value, allowed):
