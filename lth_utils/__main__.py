@@ -7,6 +7,7 @@ import time
 
 USER_ERROR, INTERRUPTED = 1, 130
 LONGEST_WITHOUT_BUDGET_HOURS = 12
+MEGABYTES_PER_RUN = 0.02
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -14,11 +15,12 @@ def main(arguments: list[str] | None = None) -> int:
     from lth_utils.data import DataError
     from lth_utils.notebooks import NotebookError
     from lth_utils.records import StoreError
+    from lth_utils.workers import WorkerError
 
     options = _parser().parse_args(arguments)
     try:
         return options.run(options) or 0
-    except (DataError, NotebookError, StoreError, ValueError, TypeError, OSError) as error:
+    except (DataError, NotebookError, StoreError, WorkerError, ValueError, TypeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
@@ -45,7 +47,7 @@ def _parser():
         "--wave", type=int, default=2, help="Lenet: 1 for tickets and first controls, 2 for all"
     )
     command.add_argument("--budget", type=duration, help="stop before this much time is over: 90s, 25m, 3h")
-    command.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1 (default: cpu)")
+    command.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
     command.add_argument(
         "--workers", type=int, help="processes (default: one per core on a CPU, one on a GPU)"
     )
@@ -82,32 +84,37 @@ def fetch_data(options):
 
 
 def train(options):
-    from lth_utils import campaign, experiments
+    from tqdm import tqdm
 
+    from lth_utils import campaign, experiments, workers
+
+    device = options.device or campaign.default_device()
     plan = experiments.plan(options.network, options.scale, options.wave)
-    work = campaign.Campaign(plan, device=options.device)
+    work = campaign.Campaign(plan, device=device)
     missing = work.missing()
     print(f"{len(plan)} runs planned, {len(missing)} missing")
     if not missing:
-        return None
-    workers = options.workers or campaign.default_workers(options.device)
-    work.data(options.network)
-    hours = campaign.estimated_seconds(work, missing, workers) / 3600
-    megabytes = 0.02 * len(missing)
-    print(
-        f"estimated: {hours:.1f} h with {workers} worker(s) on {options.device}, {megabytes:.1f} MB of records"
-    )
+        return
+    count = options.workers or workers.default_workers(device)
+    hours = workers.estimated_seconds(work, missing, count) / 3600
+    megabytes = MEGABYTES_PER_RUN * len(missing)
+    print(f"estimated: {hours:.1f} h with {count} worker(s) on {device}, {megabytes:.1f} MB of records")
     if options.dry_run:
-        return None
+        return
     if hours > LONGEST_WITHOUT_BUDGET_HOURS and options.budget is None:
         raise ValueError(
             f"more than {LONGEST_WITHOUT_BUDGET_HOURS} hours; give a --budget, it can be continued later"
         )
     started = time.monotonic()
-    campaign.run_workers(plan, workers, device=options.device, budget_seconds=options.budget)
+    with tqdm(total=len(missing), desc="training", unit="run", disable=None) as bar:
+
+        def done(runs, line):
+            bar.update(runs)
+            bar.write(line)
+
+        workers.execute(plan, count, device=device, budget_seconds=options.budget, done=done)
     left = len(work.missing())
     print(f"{len(missing) - left} runs trained in {(time.monotonic() - started) / 60:.1f} min, {left} left")
-    return None
 
 
 def reproduce(options):

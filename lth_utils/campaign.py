@@ -7,13 +7,9 @@ releases when a worker dies, however it dies. A killed worker loses at most the 
 import contextlib
 import fcntl
 import json
-import multiprocessing
-import os
-import queue
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -27,7 +23,6 @@ from lth_utils.chains import Chain
 from lth_utils.experiments import Run
 
 CLAIM_POLL_SECONDS = 2.0
-CALIBRATION_ITERATIONS = 400
 ERRORS_KEPT = 40
 QUICK_RECORDS = records.ROOT / "build" / "records"
 
@@ -46,10 +41,12 @@ class Campaign:
         done = set(records.read(self.folder)["run_key"])
         return [run for run in self.plan if run.key not in done]
 
-    def work(self, budget_seconds: float | None = None, report: Callable = lambda event, runs: None) -> None:
+    def work(
+        self, budget_seconds: float | None = None, done: Callable[[list[Run], float], None] | None = None
+    ) -> None:
         """Train stacks until nothing is left that this worker could do, or the next one would exceed the budget.
 
-        report: called as report("start" | "done", runs). The first stack always starts; later ones only if their
+        done: called with the runs of every finished stack and its seconds. The first stack always starts; later ones only if their
         estimate, scaled from the stack before, fits into what is left of the budget.
         """
         started, seconds_per_cost = time.monotonic(), 0.0
@@ -60,11 +57,12 @@ class Campaign:
                 end = time.monotonic() - started + cost * seconds_per_cost
                 if budget_seconds is not None and end > budget_seconds:
                     return
-                report("start", runs)
                 before = time.monotonic()
                 self._train(runs)
-                seconds_per_cost = (time.monotonic() - before) / cost
-                report("done", runs)
+                seconds = time.monotonic() - before
+                seconds_per_cost = seconds / cost
+                if done:
+                    done(runs, seconds)
 
     def _claim(self):
         """The first stack with runs that are missing and ready, as (runs, held lock).
@@ -150,7 +148,9 @@ def obtain(plan: list[Run], profile: str) -> pd.DataFrame:
         frame = records.read_adopted()
     else:
         folder = QUICK_RECORDS if profile == "quick" else records.COMMITTED
-        Campaign(plan, folder).work(report=progress_bar(plan))
+        work = Campaign(plan, folder, default_device())
+        with tqdm(total=len(work.missing()), desc="training", unit="run", disable=None) as bar:
+            work.work(done=lambda runs, _: bar.update(len(runs)))
         frame = records.read(folder)
     keys = {run.key: run for run in plan}
     missing = [run.identity for key, run in keys.items() if key not in set(frame["run_key"])]
@@ -159,80 +159,9 @@ def obtain(plan: list[Run], profile: str) -> pd.DataFrame:
     return frame[frame["run_key"].isin(keys)].sort_values(list(records.IDENTITY)).reset_index(drop=True)
 
 
-def run_workers(
-    plan, workers=1, folder=records.COMMITTED, device="cpu", budget_seconds=None, report=print
-) -> None:
-    """Execute a plan with several worker processes that share the cores; returns when all of them have stopped.
-
-    One thread per worker and core beats one worker with all threads: networks this small spend their time waiting
-    for each other's threads. report: called in this process with one line of text per finished stack.
-    """
-    context = multiprocessing.get_context("spawn")
-    lines = context.Queue()
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    arguments = (plan, folder, device, budget_seconds, threads, lines)
-    processes = [context.Process(target=_worker, args=arguments) for _ in range(workers)]
-    for process in processes:
-        process.start()
-    try:
-        while any(process.is_alive() for process in processes) or not lines.empty():
-            with contextlib.suppress(queue.Empty):
-                report(lines.get(timeout=1.0))
-    finally:
-        for process in processes:
-            process.terminate()
-            process.join()
-    if any(process.exitcode for process in processes):
-        raise RuntimeError("a worker failed; its error stands above")
-
-
-def _worker(plan, folder, device, budget_seconds, threads, lines):
-    torch.set_num_threads(threads)
-    began = {}
-
-    def report(event, runs):
-        what = f"{runs[0].arm} {runs[0].procedure} round {runs[0].pruning_round}, {len(runs)} run(s)"
-        if event == "start":
-            began["at"] = time.monotonic()
-        else:
-            lines.put(f"{what}: {time.monotonic() - began['at']:.0f} s")
-
-    Campaign(plan, folder, device).work(budget_seconds, report)
-
-
-def progress_bar(plan: list[Run]) -> Callable:
-    """A `report` for Campaign.work that draws a bar of finished runs; silent when not on a terminal."""
-    bar = tqdm(total=len(plan), desc="training", unit="run", disable=None)
-
-    def report(event, runs):
-        if event == "done":
-            bar.update(len(runs))
-
-    return report
-
-
-def default_workers(device: str) -> int:
-    """One process per core on a CPU, one on an accelerator."""
-    return os.cpu_count() or 1 if device == "cpu" else 1
-
-
-def estimated_seconds(work: Campaign, missing: list[Run], workers: int) -> float:
-    """Time to train the missing runs, from a calibration on this machine: a few hundred dense iterations."""
-    calibration = replace(missing[0].protocol, training_iterations=CALIBRATION_ITERATIONS)
-    initial = networks.initial_weights(missing[0].network, 0)
-    copies = 5
-    before = time.perf_counter()
-    training.train(
-        missing[0].network,
-        initial_weights=[initial] * copies,
-        masks=[masking.ones(initial)] * copies,
-        seeds=list(range(copies)),
-        protocol=calibration,
-        data=work.data(missing[0].network),
-        device=work.device,
-    )
-    per_iteration = (time.perf_counter() - before) / (copies * CALIBRATION_ITERATIONS)
-    return per_iteration * sum(map(relative_cost, missing)) / workers
+def default_device() -> str:
+    """A GPU where there is one, else the CPU."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def relative_cost(run: Run) -> float:

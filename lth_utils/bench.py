@@ -1,0 +1,243 @@
+"""How fast this machine trains: a tutorial's loop, a plain loop and stacks, in one run, evaluation included.
+
+Every figure is milliseconds per network and iteration, with the validation loss measured every 100 iterations, as
+the difference of a longer and a shorter training, so that set-up and final evaluations cancel. Ratios within one
+run are what may be quoted; absolute times belong to the machine that is named beside them.
+"""
+
+import json
+import os
+import platform
+import resource
+import statistics
+import struct
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from lth_utils import data as data_room
+from lth_utils import masks as masking
+from lth_utils import networks, paper, training
+
+SHORT, LONG = 100, 300
+REPEATS = 3
+DENSE_STACKS = (1, 5, 20, 100)
+SPARSE_ROUNDS = {
+    7: 20,
+    10: 20,
+    13: 20,
+    15: 20,
+    21: 20,
+}  # pruning round -> networks; P_m 21.1, 10.8, 5.6, 3.6, 0.96
+CONV_STACKS = (1, 4)
+
+
+def run(tell=print) -> dict:
+    """Measure every case and return {"machine": ..., "rows": [...]}; tell is called with one line per case."""
+    tell("nothing else should run now; this takes about ten minutes on two cores")
+    mnist = data_room.load("mnist")
+    floor = _floor()
+    rows = [
+        _row("lenet", "tutorial: PIL pipeline and DataLoader", 1, 100.0, lambda n: _tutorial(mnist, n)),
+        _row("lenet", "one network, tensors in memory", 1, 100.0, lambda n: _plain(mnist, n)),
+    ]
+    tell(_line(rows[0]))
+    tell(_line(rows[1]))
+    cases = [("lenet", size, 0) for size in DENSE_STACKS]
+    cases += [("lenet", size, pruning_round) for pruning_round, size in SPARSE_ROUNDS.items()]
+    cases += [("conv2", size, 0) for size in CONV_STACKS]
+    for network, size, pruning_round in cases:
+        dataset = mnist if network == "lenet" else data_room.load("cifar10")
+        row = _stack_row(network, size, pruning_round, dataset)
+        rows.append(row | {"floor_ms": _floor_ms(network, row["percent_remaining"], floor)})
+        tell(_line(rows[-1]))
+    return {"machine": machine(), "floor": floor, "rows": rows}
+
+
+def _row(network, case, size, percent_remaining, train):
+    seconds = []
+    for _ in range(REPEATS):
+        short, long = train(SHORT), train(LONG)
+        seconds.append((long - short) / (LONG - SHORT) / size)
+    return {
+        "network": network,
+        "case": case,
+        "stack": size,
+        "percent_remaining": percent_remaining,
+        "milliseconds": 1e3 * statistics.median(seconds),
+        "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+    }
+
+
+def _line(row):
+    return (
+        f"{row['network']:6} {row['case']:40} K={row['stack']:<4} {row['percent_remaining']:6.2f} % "
+        f"{row['milliseconds']:8.3f} ms  peak so far {row['peak_memory_gb']:.1f} GB"
+    )
+
+
+def _stack_row(network, size, pruning_round, dataset):
+    starts = [networks.initial_weights(network, seed) for seed in range(size)]
+    masks = [_random_masks(network, weights, pruning_round, seed) for seed, weights in enumerate(starts)]
+
+    def train(iterations):
+        protocol = replace(paper.protocol(network), training_iterations=iterations)
+        clock = _Clock()
+        training.train(
+            network,
+            initial_weights=starts,
+            masks=masks,
+            seeds=list(range(size)),
+            protocol=protocol,
+            data=dataset,
+            progress=clock,
+        )
+        return clock.until(iterations)
+
+    case = "stack, dense" if not pruning_round else "stack, pruned"
+    return _row(network, case, size, 100 * masking.density(masks[0]), train)
+
+
+class _Clock:
+    """Seconds from the first progress call to the one that reports a given iteration."""
+
+    def __init__(self):
+        self.times = {}
+
+    def __call__(self, iteration):
+        self.times[iteration] = time.perf_counter()
+
+    def until(self, iteration):
+        return self.times[iteration] - self.times[0]
+
+
+def _random_masks(network, weights, pruning_round, seed):
+    masks = masking.ones(weights)
+    for _ in range(pruning_round):
+        masks = masking.prune_smallest(weights, masks, paper.protocol(network).pruning_rates)
+    return masking.random_like(masks, np.random.default_rng(seed))
+
+
+def _tutorial(mnist, iterations):
+    """Lenet as tutorials write it: torchvision's MNIST, ToTensor, a DataLoader with shuffling, Adam."""
+    from torchvision import datasets, transforms
+
+    with tempfile.TemporaryDirectory() as folder:
+        _write_idx(Path(folder) / "MNIST" / "raw", mnist)
+        loader = torch.utils.data.DataLoader(
+            datasets.MNIST(folder, transform=transforms.ToTensor()),
+            batch_size=60,
+            shuffle=True,
+            num_workers=0,
+        )
+        model = _module()
+        optimizer = torch.optim.Adam(model.parameters(), lr=1.2e-3)
+        started = time.perf_counter()
+        for _, (images, labels) in zip(range(iterations), loader, strict=False):
+            optimizer.zero_grad()
+            F.cross_entropy(model(images.flatten(1)), labels).backward()
+            optimizer.step()
+        return time.perf_counter() - started
+
+
+def _plain(mnist, iterations):
+    """One Lenet without a pipeline: scaled tensors in memory, fused Adam, validation every 100 iterations."""
+    images = data_room.scale_pixels(mnist.train_images, "unit_interval").flatten(1)
+    validation = data_room.scale_pixels(mnist.validation_images, "unit_interval").flatten(1)
+    model = _module()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1.2e-3, fused=True)
+    order = data_room.DataOrder(0, len(images))
+    started = time.perf_counter()
+    for iteration in range(iterations):
+        if iteration % 100 == 0:
+            with torch.no_grad():
+                F.cross_entropy(model(validation), mnist.validation_labels).item()
+        batch = order.take(60)
+        optimizer.zero_grad()
+        F.cross_entropy(model(images[batch]), mnist.train_labels[batch]).backward()
+        optimizer.step()
+    return time.perf_counter() - started
+
+
+def _module():
+    return torch.nn.Sequential(
+        torch.nn.Linear(784, 300),
+        torch.nn.ReLU(),
+        torch.nn.Linear(300, 100),
+        torch.nn.ReLU(),
+        torch.nn.Linear(100, 10),
+    )
+
+
+def _write_idx(folder, mnist):
+    """The four files that torchvision expects, from tensors that are already checked."""
+    folder.mkdir(parents=True)
+    for prefix, images, labels in (
+        ("train", mnist.train_images, mnist.train_labels),
+        ("t10k", mnist.test_images, mnist.test_labels),
+    ):
+        header = struct.pack(">IIII", 2051, len(images), 28, 28)
+        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(header + images.numpy().tobytes())
+        header = struct.pack(">II", 2049, len(labels))
+        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(
+            header + labels.to(torch.uint8).numpy().tobytes()
+        )
+
+
+def _floor():
+    """This machine's matmul rate [FLOP/s] and copy bandwidth [bytes/s], the limits of any implementation."""
+    square, large = torch.rand(2048, 2048), torch.rand(64 * 2**20)
+    target = torch.empty_like(large)
+    matmul = min(_timed(lambda: square @ square) for _ in range(5))
+    copy = min(_timed(lambda: target.copy_(large)) for _ in range(5))
+    return {"flops_per_second": 2 * 2048**3 / matmul, "bytes_per_second": 8 * large.numel() / copy}
+
+
+def _timed(work):
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def _floor_ms(network, percent_remaining, floor):
+    """Milliseconds that one iteration must take: the larger of arithmetic and Adam's memory traffic."""
+    protocol, flops, weights = paper.protocol(network), 0.0, 0
+    side = networks.IMAGE_SHAPES[network][1]
+    for name, count in paper.weight_counts(network).items():
+        number = int(name[4]) if name.startswith("conv") else 0
+        positions = (side // 2 ** ((number - 1) // 2)) ** 2 if number else 1
+        first = name == next(iter(paper.weight_counts(network)))
+        flops += 2 * count * positions * protocol.batch_size * (2 if first else 3)
+        weights += count
+    share = percent_remaining / 100
+    return 1e3 * max(
+        flops * share / floor["flops_per_second"], 28 * weights * share / floor["bytes_per_second"]
+    )
+
+
+def machine() -> dict:
+    """What the figures were measured on; no host name."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _processor():
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def save(measured: dict, path: Path) -> None:
+    """Write the measurements as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(measured, indent=1) + "\n")

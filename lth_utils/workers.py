@@ -1,0 +1,112 @@
+"""Several worker processes on one campaign: they share a store, and file locks keep them off each other's stacks."""
+
+import contextlib
+import multiprocessing
+import os
+import queue
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from lth_utils import masks as masking
+from lth_utils import networks, records, training
+from lth_utils.campaign import Campaign, relative_cost
+from lth_utils.experiments import Run
+
+CALIBRATION_ITERATIONS = 400
+
+
+class WorkerError(RuntimeError):
+    """A worker could not go on; the message says why. What was finished before is in the store."""
+
+
+def execute(
+    plan: list[Run],
+    workers: int,
+    folder: Path = records.COMMITTED,
+    device: str = "cpu",
+    budget_seconds: float | None = None,
+    done: Callable[[int, str], None] = lambda runs, line: None,
+) -> None:
+    """Train what is missing of a plan with several processes; returns when all of them have stopped.
+
+    On a CPU, one single-threaded worker per core beats one worker with all threads: networks this small spend
+    their time waiting for each other's threads. done: called here with the number of runs of every finished stack
+    and one line about it. Raises WorkerError when a worker fails.
+    """
+    context = multiprocessing.get_context("spawn")
+    messages = context.Queue()
+    arguments = (plan, folder, device, budget_seconds, threads_per_worker(workers), messages)
+    processes = [context.Process(target=_worker, args=arguments) for _ in range(workers)]
+    for process in processes:
+        process.start()
+    failures = []
+    try:
+        while any(process.is_alive() for process in processes) or not messages.empty():
+            with contextlib.suppress(queue.Empty):
+                runs, line = messages.get(timeout=0.5)
+                if runs:
+                    done(runs, line)
+                else:
+                    failures.append(line)
+    finally:
+        for process in processes:
+            process.terminate()
+            process.join()
+    if failures:
+        raise WorkerError(failures[0])
+    if any(process.exitcode for process in processes):
+        codes = ", ".join(str(process.exitcode) for process in processes)
+        raise WorkerError(f"a worker was killed (exit statuses {codes}); the same command continues")
+
+
+def _worker(plan, folder, device, budget_seconds, threads, messages):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
+    torch.set_num_threads(threads)
+
+    def done(runs, seconds):
+        first = runs[0]
+        arms = " and ".join(sorted({run.arm for run in runs}))
+        what = f"{first.network}, {first.procedure} round {first.pruning_round}, {len(runs)} runs ({arms})"
+        messages.put((len(runs), f"{what}: {seconds:.0f} s"))
+
+    try:
+        Campaign(plan, folder, device).work(budget_seconds, done)
+    except (OSError, RuntimeError, ValueError) as error:
+        messages.put((0, str(error)))
+
+
+def default_workers(device: str) -> int:
+    """One process per core on a CPU, one on an accelerator."""
+    return os.cpu_count() or 1 if device == "cpu" else 1
+
+
+def threads_per_worker(workers: int) -> int:
+    return max(1, (os.cpu_count() or 1) // workers)
+
+
+def estimated_seconds(work: Campaign, missing: list[Run], workers: int) -> float:
+    """Time to train the missing runs, from a calibration on this machine: a few hundred dense iterations."""
+    first, copies, threads = missing[0], 2, torch.get_num_threads()
+    initial = networks.initial_weights(first.network, 0, first.variant)
+    times = {}
+    torch.set_num_threads(threads_per_worker(workers))
+    try:
+        training.train(
+            first.network,
+            initial_weights=[initial] * copies,
+            masks=[masking.ones(initial)] * copies,
+            seeds=list(range(copies)),
+            protocol=replace(first.protocol, training_iterations=CALIBRATION_ITERATIONS),
+            data=work.data(first.network),
+            device=work.device,
+            progress=lambda iteration: times.setdefault(iteration, time.perf_counter()),
+        )
+    finally:
+        torch.set_num_threads(threads)
+    per_iteration = (times[CALIBRATION_ITERATIONS] - times[0]) / (copies * CALIBRATION_ITERATIONS)
+    return per_iteration * sum(map(relative_cost, missing)) / workers
