@@ -159,7 +159,7 @@ def baseline(profile: str) -> list[Run]:
             protocol=replace(
                 paper.protocol("lenet"), training_iterations=1_000 if quick else iterations, **changes
             ),
-            test_curve_until=iterations,
+            test_curve_until=2_000,
         )
         for variant, (changes, iterations) in BASELINE_SETTINGS.items()
         for trial in range(2 if quick else 5)

@@ -109,14 +109,16 @@ class SparseLinear(StackedLayer):
 
     def __call__(self, activations: Tensor) -> Tensor:
         """[K, in, images] -> [K, out, images]"""
-        product = _SparseMatmul.apply(self.weight, activations.reshape(self.shape[1], -1), self.pattern)
-        return product.view(self.networks, self.outputs, -1) + self.bias.unsqueeze(2)
+        stacked = activations.reshape(self.shape[1], -1)
+        product = _SparseAffine.apply(self.weight, self.bias, stacked, self.pattern)
+        return product.view(self.networks, self.outputs, -1)
 
     def on_shared(self, features: Tensor) -> Tensor:
         """The same inputs [in, images] for every network -> [K, out, images]; without gradients."""
         size = (self.shape[0], self.inputs)
         matrix = _csr(self.pattern.row_starts, self.shared_columns.int(), self.weight.detach(), size)
-        return (matrix @ features).view(self.networks, self.outputs, -1) + self.bias.unsqueeze(2)
+        product = torch.addmm(_as_columns(self.bias.detach(), features), matrix, features)
+        return product.view(self.networks, self.outputs, -1)
 
     def select(self, chosen: Tensor, new: list[Tensor], old: list[Tensor]) -> None:
         old[0].copy_(torch.where(chosen[self.owner], new[0], old[0]))
@@ -144,7 +146,7 @@ class _Pattern:
         return _csr(self.row_starts, self.columns, values, self.size)
 
     def transposed(self, values: Tensor) -> Tensor:
-        values = values[self.transposed_order]
+        values = values.index_select(0, self.transposed_order)
         return _csr(self.transposed_starts, self.transposed_columns, values, self.size[::-1])
 
 
@@ -159,24 +161,26 @@ def _csr(row_starts, columns, values, size):
         return torch.sparse_csr_tensor(row_starts, columns, values, size, check_invariants=False)
 
 
-class _SparseMatmul(torch.autograd.Function):
-    """CSR matrix @ dense; the gradient of the values is sampled on the matrix's own pattern."""
+class _SparseAffine(torch.autograd.Function):
+    """bias + CSR matrix @ dense; the gradient of the values is sampled on the matrix's own pattern."""
 
     @staticmethod
-    def forward(ctx, values, dense, pattern):
-        ctx.save_for_backward(values, dense)
+    def forward(ctx, values, bias, dense, pattern):
+        ctx.save_for_backward(values, bias, dense)
         ctx.pattern = pattern
-        return pattern.matrix(values) @ dense
+        return torch.addmm(_as_columns(bias, dense), pattern.matrix(values), dense)
 
     @staticmethod
     def backward(ctx, gradient):
-        values, dense = ctx.saved_tensors
-        gradient = gradient.contiguous()
-        for_values = torch.sparse.sampled_addmm(
-            ctx.pattern.matrix(values), gradient, dense.t(), beta=0.0
-        ).values()
-        for_dense = ctx.pattern.transposed(values) @ gradient if ctx.needs_input_grad[1] else None
-        return for_values, for_dense, None
+        values, bias, dense = ctx.saved_tensors
+        matrix = ctx.pattern.matrix(values)
+        for_values = torch.sparse.sampled_addmm(matrix, gradient, dense.t(), beta=0.0).values()
+        for_dense = ctx.pattern.transposed(values) @ gradient if ctx.needs_input_grad[2] else None
+        return for_values, gradient.sum(1).view_as(bias), for_dense, None
+
+
+def _as_columns(bias, dense):
+    return bias.view(-1, 1).expand(-1, dense.shape[1])
 
 
 class Convolution(StackedLayer):

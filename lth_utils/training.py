@@ -138,12 +138,13 @@ def _next_batches(orders, seeds, protocol, device):
 
 
 def _step(stack, optimizer, split, batch, protocol):
-    images = split.images.index_select(0, batch.flatten()).unflatten(0, batch.shape)
+    images, labels = (
+        part.index_select(0, batch.flatten()).unflatten(0, batch.shape)
+        for part in (split.images, split.labels)
+    )
     with _autocast(protocol, images.device):
         logits = stack.logits(images)
-    losses = (
-        F.cross_entropy(logits.to(images.dtype), split.labels[batch], reduction="sum") / protocol.batch_size
-    )
+    losses = F.cross_entropy(logits.to(images.dtype), labels, reduction="sum") / protocol.batch_size
     optimizer.zero_grad(set_to_none=True)
     losses.backward()
     stack.mask_gradients()
