@@ -24,8 +24,8 @@ from lth_utils import data as data_room
 from lth_utils import masks as masking
 from lth_utils import networks, paper, training
 
-SHORT, LONG = 100, 300
-REPEATS = 3
+SHORT, LONG = 100, 300  # iterations
+REPEATS = {"lenet": 3, "conv2": 1}
 DENSE_STACKS = (1, 5, 20, 100)
 SPARSE_ROUNDS = {
     7: 20,
@@ -48,12 +48,13 @@ def run(tell=print) -> dict:
     ]
     tell(_line(rows[0]))
     tell(_line(rows[1]))
-    cases = [("lenet", size, 0) for size in DENSE_STACKS]
-    cases += [("lenet", size, pruning_round) for pruning_round, size in SPARSE_ROUNDS.items()]
-    cases += [("conv2", size, 0) for size in CONV_STACKS]
-    for network, size, pruning_round in cases:
+    cases = [("lenet", size, 0, 100) for size in DENSE_STACKS]
+    cases += [("lenet", 20, 0, 50)]
+    cases += [("lenet", size, pruning_round, 100) for pruning_round, size in SPARSE_ROUNDS.items()]
+    cases += [("conv2", size, 0, 100) for size in CONV_STACKS]
+    for network, size, pruning_round, interval in cases:
         dataset = mnist if network == "lenet" else data_room.load("cifar10")
-        row = _stack_row(network, size, pruning_round, dataset)
+        row = _stack_row(network, size, pruning_round, interval, dataset)
         rows.append(row | {"floor_ms": _floor_ms(network, row["percent_remaining"], floor)})
         tell(_line(rows[-1]))
     return {"machine": machine(), "floor": floor, "rows": rows}
@@ -61,7 +62,7 @@ def run(tell=print) -> dict:
 
 def _row(network, case, size, percent_remaining, train):
     seconds = []
-    for _ in range(REPEATS):
+    for _ in range(REPEATS[network]):
         short, long = train(SHORT), train(LONG)
         seconds.append((long - short) / (LONG - SHORT) / size)
     return {
@@ -81,12 +82,14 @@ def _line(row):
     )
 
 
-def _stack_row(network, size, pruning_round, dataset):
+def _stack_row(network, size, pruning_round, interval, dataset):
     starts = [networks.initial_weights(network, seed) for seed in range(size)]
     masks = [_random_masks(network, weights, pruning_round, seed) for seed, weights in enumerate(starts)]
 
     def train(iterations):
-        protocol = replace(paper.protocol(network), training_iterations=iterations)
+        protocol = replace(
+            paper.protocol(network), training_iterations=iterations, evaluation_interval=interval
+        )
         clock = _Clock()
         training.train(
             network,
@@ -100,6 +103,8 @@ def _stack_row(network, size, pruning_round, dataset):
         return clock.until(iterations)
 
     case = "stack, dense" if not pruning_round else "stack, pruned"
+    if interval != 100:
+        case += f", evaluated every {interval}"
     return _row(network, case, size, 100 * masking.density(masks[0]), train)
 
 

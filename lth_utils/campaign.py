@@ -100,30 +100,36 @@ class Campaign:
         return needed is None or needed.key in usable
 
     def _train(self, runs: list[Run]) -> None:
-        protocol, network = runs[0].protocol, runs[0].network
+        """Train the runs, and behind them the companions that "continued" runs prune from, as one stack."""
         starts = [experiments.starting_point(run, self.chain) for run in runs]
+        companions = [index for index, run in enumerate(runs) if run.procedure == "continued"]
+        everyone = starts + [experiments.continuation(runs[i], self.chain, starts[i][1]) for i in companions]
         before = time.perf_counter()
         results = training.train(
-            network,
-            initial_weights=[weights for weights, _ in starts],
-            masks=[masks for _, masks in starts],
-            seeds=[run.seeds["data_order"] for run in runs],
-            protocol=protocol,
-            data=self.data(network),
+            runs[0].network,
+            initial_weights=[weights for weights, _ in everyone],
+            masks=[masks for _, masks in everyone],
+            seeds=[run.seeds["data_order"] for run in [*runs, *(runs[i] for i in companions)]],
+            protocol=runs[0].protocol,
+            data=self.data(runs[0].network),
             device=self.device,
             test_curve_until=max(run.test_curve_until for run in runs),
         )
         seconds = (time.perf_counter() - before) / len(runs)
-        for run, result, (_, masks) in zip(runs, results, starts, strict=True):
-            if run.continues_chain and not result.diverged:
-                self.chain.extend(run, masks, result.final_weights)
-            if run.keeps_weights:
-                self.chain.keep_weights(run, result.final_weights, self._errors(run, result.final_weights))
-        rows = [
-            _row(run, result, masks, seconds, self.device)
-            for run, result, (_, masks) in zip(runs, results, starts, strict=True)
-        ]
+        pruned_from = list(results[: len(runs)])
+        for index, result in zip(companions, results[len(runs) :], strict=True):
+            pruned_from[index] = result
+        rows = []
+        for run, result, source, (_, masks) in zip(runs, results, pruned_from, starts, strict=False):
+            self._leave(run, masks, result, source)
+            rows.append(_row(run, result, masks, seconds, self.device))
         records.write(rows, self.folder)
+
+    def _leave(self, run, masks, result, pruned_from):
+        if run.continues_chain and not pruned_from.diverged:
+            self.chain.extend(run, masks, pruned_from.final_weights)
+        if run.keeps_weights:
+            self.chain.keep_weights(run, result.final_weights, self._errors(run, result.final_weights))
 
     def _errors(self, run, weights):
         data, network = self.data(run.network), run.network

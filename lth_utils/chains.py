@@ -22,14 +22,22 @@ class Chain:
 
     folder: Path
 
-    def _path(self, run: Run, kind: str) -> Path:
-        parts = [run.study, run.variant, run.protocol.key(), f"trial{run.trial}"]
-        name = "-".join(part for part in parts if part)
+    def _path(self, run: Run, kind: str, procedure: str = "iterative") -> Path:
+        parts = [run.study, run.variant, run.protocol.key(), procedure, f"trial{run.trial}"]
+        name = "-".join(part for part in parts if part and part != "iterative")
         return self.folder / run.network / run.scale / kind / f"{name}.npz"
 
     def masks(self, run: Run) -> Masks:
-        """Masks of the run's pruning round, from the chain of its trial."""
-        return masking.at_round(records.load_arrays(self._path(run, "_chains")), run.pruning_round)
+        """Masks of the run's pruning round, from the chain of its trial; StoreError if it was never that long."""
+        procedure = (
+            run.procedure if run.pruning_round > 1 else "iterative"
+        )  # round 1 prunes the same dense network
+        arrays = records.load_arrays(self._path(run, "_chains", procedure))
+        if _last_round(arrays) < run.pruning_round:
+            raise records.StoreError(
+                f"the chain of trial {run.trial} has no mask for round {run.pruning_round}"
+            )
+        return masking.at_round(arrays, run.pruning_round)
 
     def dense_weights(self, run: Run) -> Weights:
         """Final weights of the dense network of the run's trial."""
@@ -45,12 +53,36 @@ class Chain:
         """The test images on which the run's final network was most confidently wrong."""
         return records.load_arrays(self._path(run, "_errors"))
 
+    def continued_weights(self, run: Run) -> Weights:
+        """Trained weights from which a "continued" run's network goes on: those of the round before."""
+        if run.pruning_round == 1:
+            return self.dense_weights(run)
+        arrays = records.load_arrays(self._path(run, "_weights", run.procedure))
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
     def extend(self, run: Run, masks: Masks, final_weights: Weights) -> None:
-        """Store the mask of the round after a finished chain link; repeating it changes nothing."""
-        if run.arm == "dense":
-            history = [masks]
-        else:
-            arrays = records.load_arrays(self._path(run, "_chains"))
-            history = [masking.at_round(arrays, r) for r in range(run.pruning_round + 1)]
-        history.append(experiments.next_masks(run, final_weights, masks))
-        records.save_arrays(self._path(run, "_chains"), masking.pruned_at(history))
+        """Store the mask of the next round, and what a continued chain goes on from; repeating it changes nothing.
+
+        Raises StoreError if a longer chain is stored whose next mask is another one: its records would not fit.
+        """
+        path, after = self._path(run, "_chains", run.procedure), run.pruning_round + 1
+        following = experiments.next_masks(run, final_weights, masks)
+        if path.exists() and _last_round(longer := records.load_arrays(path)) > after:
+            stored = masking.at_round(longer, after)
+            if not all(torch.equal(stored[name], mask) for name, mask in following.items()):
+                raise records.StoreError(
+                    f"{path.name} holds later rounds of another training; remove their records"
+                )
+            return
+        history = [masking.ones(final_weights), masks][-after:]
+        if after > 2:
+            arrays = records.load_arrays(path)
+            history = [masking.at_round(arrays, earlier) for earlier in range(after - 1)] + [masks]
+        records.save_arrays(path, masking.pruned_at([*history, following]))
+        if run.procedure == "continued":
+            arrays = {name: weight.numpy() for name, weight in final_weights.items()}
+            records.save_arrays(self._path(run, "_weights", run.procedure), arrays)
+
+
+def _last_round(arrays):
+    return max(int(array[array != masking.NEVER_PRUNED].max(initial=0)) for array in arrays.values())

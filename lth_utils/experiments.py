@@ -49,11 +49,9 @@ class Run:
 
     @property
     def continues_chain(self) -> bool:
-        """Dense networks and iterative tickets are pruned after training to give the next round's mask."""
+        """Networks that are pruned after training to give the next round's mask."""
         return (
-            self.study == "paper"
-            and self.procedure == "iterative"
-            and self.arm in ("dense", "winning_ticket")
+            self.study == "paper" and self.procedure != "one_shot" and self.arm in ("dense", "winning_ticket")
         )
 
     @property
@@ -107,6 +105,18 @@ def controls(
         for pruning_round in rounds
         for trial in trials
         for replicate in replicates
+    ]
+
+
+def continued_tickets(network: str, rounds: Iterable[int], trials: Iterable[int], **settings) -> list[Run]:
+    """Appendix B, Figure 9: prune and train on without resetting; what is recorded is every level reset and retrained.
+
+    The network that trains on is trained beside the recorded one: see `continuation`.
+    """
+    return [
+        _run(network, "winning_ticket", trial, pruning_round, procedure="continued", **settings)
+        for pruning_round in rounds
+        for trial in trials
     ]
 
 
@@ -174,7 +184,7 @@ ONE_SHOT_REINIT_LEVELS = (2, 13, 18, 24, 28, 33, 36, 38)
 
 
 def lenet_wave(wave: int) -> list[Run]:
-    """Section 2 in two waves; the second holds everything of the first."""
+    """Section 2 in waves, each holding everything of the ones before; the third is Appendix B."""
     trials = range(5)
     if wave == 1:
         return [
@@ -197,7 +207,9 @@ def lenet_wave(wave: int) -> list[Run]:
                 "lenet", "random_reinit", ONE_SHOT_REINIT_LEVELS, trials, range(1), procedure="one_shot"
             ),
         ]
-    raise ValueError(f"Lenet has waves 1 and 2, got {wave}")
+    if wave == 3:
+        return [*lenet_wave(2), *continued_tickets("lenet", range(1, 29), range(3))]
+    raise ValueError(f"Lenet has waves 1, 2 and 3, got {wave}")
 
 
 def plan(network: str, scale: str = "paper", wave: int = 2) -> list[Run]:
@@ -222,6 +234,7 @@ def needs(run: Run) -> Run | None:
         "winning_ticket" if before else "dense",
         run.trial,
         before,
+        procedure=run.procedure if before else "iterative",
         protocol=run.protocol,
         variant=run.variant,
         study=run.study,
@@ -243,6 +256,11 @@ def starting_point(run: Run, chain) -> tuple[Weights, Masks]:
     else:
         masks = chain.masks(run)
     return rewinding.rewind(initial, masks), masks
+
+
+def continuation(run: Run, chain, masks: Masks) -> tuple[Weights, Masks]:
+    """Where the unrecorded companion of a "continued" run starts: trained weights under the run's mask, not reset."""
+    return rewinding.rewind(chain.continued_weights(run), masks), masks
 
 
 def _masks_of_equal_size(run, weights):
@@ -268,7 +286,7 @@ def stacks(plan: list[Run], most: int = 40) -> list[list[Run]]:
     """
     groups: dict[tuple, list[Run]] = {}
     for run in plan:
-        kind = "chain" if run.continues_chain else run.procedure
-        group = (run.network, run.scale, run.study, run.variant, run.protocol.key(), kind, run.pruning_round)
+        where = (run.network, run.scale, run.study, run.variant, run.protocol.key())
+        group = (*where, run.procedure, run.continues_chain, run.pruning_round)
         groups.setdefault(group, []).append(run)
     return [group[i : i + most] for group in groups.values() for i in range(0, len(group), most)]

@@ -189,10 +189,9 @@ class Convolution(StackedLayer):
     def __init__(self, weights: list[Tensor], masks: list[Tensor], biases: list[Tensor]):
         self.weight, self.bias, self.mask = _stack(weights, masks, biases)
 
-    def __call__(self, activations: Tensor) -> Tensor:
-        """[K, images, in, height, width] -> [K, images, out, height, width]"""
-        layers = zip(activations, self.weight, self.bias, strict=True)
-        return torch.stack([F.conv2d(images, weight, bias, padding=1) for images, weight, bias in layers])
+    def on_network(self, index: int, images: Tensor) -> Tensor:
+        """Network `index` alone: [images, in, height, width] -> [images, out, height, width]"""
+        return F.conv2d(images, self.weight[index], self.bias[index], padding=1)
 
 
 class StackedNetwork:
@@ -230,12 +229,17 @@ class StackedNetwork:
             return self.logits(images.expand(self.size, *images.shape))
         return self._classify(self.linears[0].on_shared(images.flatten(1).t().contiguous()))
 
-    def _convolve(self, activations):
+    def _convolve(self, images):
+        if not self.convolutions:
+            return images
+        return torch.stack([self._convolve_one(index, own) for index, own in enumerate(images)])
+
+    def _convolve_one(self, index, activations):
+        activations = activations.contiguous(memory_format=torch.channels_last)
         for number, layer in enumerate(self.convolutions, start=1):
-            activations = layer(activations).relu_()
+            activations = layer.on_network(index, activations).relu_()
             if number % 2 == 0:
-                pooled = F.max_pool2d(activations.flatten(0, 1), 2)
-                activations = pooled.unflatten(0, activations.shape[:2])
+                activations = F.max_pool2d(activations, 2)
         return activations
 
     def _classify(self, activations):

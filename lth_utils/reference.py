@@ -12,8 +12,7 @@ import torch.nn.functional as F
 
 from lth_utils import masks as masking
 from lth_utils import networks, rewinding
-from lth_utils.data import Dataset, scale_pixels
-from lth_utils.data_order import DataOrder
+from lth_utils.data import DataOrder, Dataset, scale_pixels
 from lth_utils.masks import Masks, Weights
 from lth_utils.paper import Protocol
 

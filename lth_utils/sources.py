@@ -32,9 +32,8 @@ from PIL import Image
 from tqdm import tqdm
 
 Arrays = dict[str, np.ndarray]  # the keys of Source.shapes; uint8 in the published order
-STALL_SECONDS = (
-    30.0  # a fetch that writes nothing for so long is given up: a firewall may swallow packets forever
-)
+# A fetch that writes nothing for so long is given up: a firewall may swallow packets forever.
+STALL_SECONDS = 60.0
 
 
 class DataError(RuntimeError):

@@ -13,8 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lth_utils.data import Dataset, scale_pixels
-from lth_utils.data_order import DataOrder
+from lth_utils.data import DataOrder, Dataset, scale_pixels
 from lth_utils.layers import StackedNetwork
 from lth_utils.masks import Masks, Weights
 from lth_utils.paper import Protocol
