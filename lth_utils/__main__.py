@@ -124,6 +124,15 @@ def reproduce(options):
     notebooks.run_all("quick", tell=print)
 
 
+def bench(options):
+    from lth_utils import bench, pictures
+
+    measured = bench.run(tell=print)
+    bench.save(measured, pictures.ROOT / "figures" / "bench.json")
+    pictures.save(*bench.draw(measured), "bench")
+    print(bench.summary(measured))
+
+
 def report(options):
     from lth_utils import notebooks, records
 

@@ -17,12 +17,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
+from matplotlib.figure import Figure
 
 from lth_utils import data as data_room
 from lth_utils import masks as masking
-from lth_utils import networks, paper, training
+from lth_utils import networks, paper, style, training
 
 SHORT, LONG = 100, 300  # iterations
 REPEATS = {"lenet": 3, "conv2": 1}
@@ -35,6 +37,7 @@ SPARSE_ROUNDS = {
     21: 20,
 }  # pruning round -> networks; P_m 21.1, 10.8, 5.6, 3.6, 0.96
 CONV_STACKS = (1, 4)
+TUTORIAL, PLAIN, DENSE = "tutorial: PIL and DataLoader", "one network, tensors in memory", "stack, dense"
 
 
 def run(tell=print) -> dict:
@@ -43,8 +46,8 @@ def run(tell=print) -> dict:
     mnist = data_room.load("mnist")
     floor = _floor()
     rows = [
-        _row("lenet", "tutorial: PIL pipeline and DataLoader", 1, 100.0, lambda n: _tutorial(mnist, n)),
-        _row("lenet", "one network, tensors in memory", 1, 100.0, lambda n: _plain(mnist, n)),
+        _row("lenet", TUTORIAL, 1, 100.0, lambda n: _tutorial(mnist, n)),
+        _row("lenet", PLAIN, 1, 100.0, lambda n: _plain(mnist, n)),
     ]
     tell(_line(rows[0]))
     tell(_line(rows[1]))
@@ -102,7 +105,7 @@ def _stack_row(network, size, pruning_round, interval, dataset):
         )
         return clock.until(iterations)
 
-    case = "stack, dense" if not pruning_round else "stack, pruned"
+    case = DENSE if not pruning_round else "stack, pruned"
     if interval != 100:
         case += f", evaluated every {interval}"
     return _row(network, case, size, 100 * masking.density(masks[0]), train)
@@ -240,6 +243,49 @@ def _processor():
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
+
+
+@style.styled
+def draw(measured: dict) -> tuple[Figure, pd.DataFrame]:
+    """Every case as a dot over its cost per network and iteration (log axis), and the floor of this machine."""
+    table = pd.DataFrame(measured["rows"])[::-1].reset_index(drop=True)
+    figure = style.new_figure(1, 2, height=0.22 * len(table) + 0.6)
+    ax = figure.subplots()
+    hues = table["network"].map(style.HUES)
+    ax.scatter(table["milliseconds"], table.index, c=list(hues), s=16, zorder=3)
+    ax.scatter(table["floor_ms"], table.index, c=style.PAPER, marker="|", s=40, zorder=2)
+    for position, value in table["milliseconds"].items():
+        ax.annotate(f"{value:.2g}", (value, position), (5, -2.5), textcoords="offset points", fontsize=7)
+    labels = [
+        f"{paper.NETWORK_LABELS[row.network]}, {row.case}, K = {row.stack}, {row.percent_remaining:.3g} %"
+        for row in table.itertuples()
+    ]
+    ax.set_yticks(table.index, labels)
+    ax.set_xscale("log")
+    where = measured["machine"]
+    ax.set_xlabel(
+        f"ms per network and iteration ({where['cores']} cores; bar: floor from arithmetic and memory)"
+    )
+    return figure, table
+
+
+def summary(measured: dict) -> str:
+    """The ratios that may be quoted, as lines of text; every one is a quotient of two cases of the same run."""
+    rows = {(row["network"], row["case"], row["stack"]): row for row in measured["rows"]}
+    cost = {key: row["milliseconds"] for key, row in rows.items()}
+    tutorial = cost["lenet", TUTORIAL, 1]
+    plain = cost["lenet", PLAIN, 1]
+    dense, often = cost["lenet", DENSE, 20], cost["lenet", f"{DENSE}, evaluated every 50", 20]
+    ticket = next(row for row in measured["rows"] if 3.5 < row["percent_remaining"] < 3.7)["milliseconds"]
+    return "\n".join(
+        [
+            f"tutorial loop / dense stack of 20: {tutorial / dense:.1f}",
+            f"dense stack of 20 / plain loop:    {dense / plain:.2f}",
+            f"stack of 1 / plain loop:           {cost['lenet', DENSE, 1] / plain:.2f}",
+            f"dense stack / stack at 3.6 %:      {dense / ticket:.1f}",
+            f"evaluation / training:             {(often - dense) / (2 * dense - often):.2f}",
+        ]
+    )
 
 
 def save(measured: dict, path: Path) -> None:
