@@ -46,6 +46,13 @@ def _parser():
     command.add_argument(
         "--wave", type=int, default=2, help="Lenet: 1 for tickets and first controls, 2 for all"
     )
+    command.add_argument(
+        "--trials", type=numbers, help="only these trials: 0 or 0,1,2 (default: all of the plan)"
+    )
+    command.add_argument(
+        "--arms", help="only these arms: dense,winning_ticket,... (default: all of the plan)"
+    )
+    command.add_argument("--rounds", type=int, help="no pruning round beyond this one (default: the plan's)")
     command.add_argument("--budget", type=duration, help="stop before this much time is over: 90s, 25m, 3h")
     command.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
     command.add_argument(
@@ -72,6 +79,13 @@ def duration(text: str) -> float:
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
 
 
+def numbers(text: str) -> list[int]:
+    """Whole numbers in "0" or "0,1,2"."""
+    if not re.fullmatch(r"\d+(,\d+)*", text):
+        raise argparse.ArgumentTypeError(f"trials are written like 0 or 0,1,2, not {text!r}")
+    return [int(number) for number in text.split(",")]
+
+
 def fetch_data(options):
     from lth_utils import data
 
@@ -89,7 +103,7 @@ def train(options):
     from lth_utils import campaign, experiments, workers
 
     device = options.device or campaign.default_device()
-    plan = experiments.plan(options.network, options.scale, options.wave)
+    plan = _chosen(experiments.plan(options.network, options.scale, options.wave), options)
     work = campaign.Campaign(plan, device=device)
     missing = work.missing()
     print(f"{len(plan)} runs planned, {len(missing)} missing")
@@ -115,6 +129,21 @@ def train(options):
         workers.execute(plan, count, device=device, budget_seconds=options.budget, done=done)
     left = len(work.missing())
     print(f"{len(missing) - left} runs trained in {(time.monotonic() - started) / 60:.1f} min, {left} left")
+
+
+def _chosen(plan, options):
+    from lth_utils import paper
+
+    arms = options.arms.split(",") if options.arms else paper.ARMS
+    if unknown := set(arms) - set(paper.ARMS):
+        raise ValueError(f"unknown arm {', '.join(sorted(unknown))}; the arms are {', '.join(paper.ARMS)}")
+    return [
+        run
+        for run in plan
+        if run.arm in arms
+        and (options.trials is None or run.trial in options.trials)
+        and (options.rounds is None or run.procedure == "one_shot" or run.pruning_round <= options.rounds)
+    ]
 
 
 def reproduce(options):

@@ -1,0 +1,205 @@
+"""The paper as data: protocols, weight counts and the ladder of P_m, against the numbers that the paper prints."""
+
+import copy
+import dataclasses
+import math
+import pickle
+
+import pytest
+
+from lth_utils import paper
+
+# P_m at rounds 0, 1, 2, ... as labelled in the paper's figures and tables, to all printed digits.
+PRINTED_LADDERS = """
+lenet               100.0 80.0 64.1 51.3 41.1 32.9 26.3 21.1 16.9 13.5 10.8 8.68 6.95 5.57 4.47 3.58 2.87 2.31 1.85 1.49 1.19 0.960 0.772 0.621 0.500 0.403 0.325 0.263 0.212 0.172 0.139 0.113 0.092 0.075
+conv2               100.0 80.1 64.2 51.4 41.2 33.0 26.5 21.2 17.0 13.7 11.0 8.81 7.08 5.69 4.57 3.68 2.97 2.39 1.93 1.56 1.26 1.02 0.825 0.669 0.544 0.443 0.361 0.295 0.242 0.198 0.163 0.135 0.111 0.092
+conv4               100.0 81.1 65.8 53.5 43.6 35.6 29.1 23.9 19.6 16.2 13.3 11.1 9.18 7.65 6.40 5.37 4.51 3.81 3.23 2.75 2.34 2.01 1.72 1.49 1.28 1.11 0.968 0.845 0.739 0.648 0.569 0.501 0.442 0.391
+conv6               100.0 82.5 68.0 56.2 46.5 38.5 31.9 26.4 21.9 18.2 15.1 12.6 10.5 8.74 7.29 6.09 5.09 4.25 3.56 2.98 2.50 2.09 1.76 1.48 1.24 1.04 0.877 0.738 0.622 0.524 0.442 0.373 0.315 0.266
+conv6:conv_rate_10  100.0 84.9 72.3 61.8 53.0 45.6 39.4 34.1 29.6 25.8 22.5 19.7 17.3 15.2 13.4 11.9 10.5 9.31 8.26 7.34 6.53 5.82 5.19 4.64 4.14 3.70 3.31 2.97 2.66 2.38 2.14 1.92 1.72 1.54
+"""
+ROUNDS_PLOTTED = 28
+
+
+def rounds_to(value, printed):
+    """Whether a number, rounded to the digits of its printed form, gives that form (a last digit of 5 may go down)."""
+    digits = len(printed.partition(".")[2])
+    return abs(value - float(printed)) <= 0.5 * 10**-digits + 1e-9
+
+
+@pytest.mark.parametrize("line", PRINTED_LADDERS.strip().splitlines(), ids=lambda line: line.split()[0])
+def test_percent_remaining_gives_every_digit_that_the_paper_prints(line):
+    series, *printed = line.split()
+    network, _, variant = series.partition(":")
+    assert len(printed) > ROUNDS_PLOTTED
+    for pruning_round, label in enumerate(printed):
+        value = paper.percent_remaining(network, pruning_round, variant)
+        assert rounds_to(value, label), f"round {pruning_round}: {value} is printed as {label}"
+
+
+def test_a_ladder_that_is_off_by_one_round_would_be_noticed():
+    _, *printed = PRINTED_LADDERS.split("conv2")[0].split()
+    assert len(printed) > ROUNDS_PLOTTED
+    assert not any(
+        rounds_to(paper.percent_remaining("lenet", n + 1), label) for n, label in enumerate(printed)
+    )
+
+
+@pytest.mark.parametrize(
+    ("network", "variant", "total"),
+    [
+        ("lenet", "", 266_200),
+        ("conv2", "", 4_300_992),
+        ("conv4", "", 2_425_024),
+        ("conv6", "", 1_667_264),
+        ("conv6", "channels_256", 2_261_184),
+    ],
+)
+def test_weight_totals_are_those_of_figure_2(network, variant, total):
+    assert sum(paper.weight_counts(network, variant).values()) == total
+
+
+def test_asking_for_counts_does_not_hand_out_the_table_itself():
+    paper.weight_counts("lenet")["fc1.weight"] = 0
+    assert paper.weight_counts("lenet")["fc1.weight"] == 235_200
+
+
+@pytest.mark.parametrize(
+    ("index", "printed"), [(0, "100.0"), (2, "95.0"), (13, "67.6"), (33, "17.65"), (38, "5.18"), (39, "2.68")]
+)
+def test_one_shot_levels_are_those_of_figure_4c(index, printed):
+    assert rounds_to(paper.one_shot_percent_remaining("lenet", index), printed)
+
+
+def test_one_shot_prunes_the_output_layer_at_half_the_rate():
+    assert paper.one_shot_rates("lenet", 20) == {"fc1.weight": 0.5, "fc2.weight": 0.5, "output.weight": 0.25}
+
+
+@pytest.mark.parametrize("index", [-1, 40])
+def test_one_shot_levels_outside_the_grid_are_refused(index):
+    with pytest.raises(ValueError, match=f"0 to 39.*{index}"):
+        paper.one_shot_rates("lenet", index)
+
+
+# --- protocols -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("network", "iterations", "learning_rate", "conv_rate"),
+    [
+        ("lenet", 50_000, 1.2e-3, None),
+        ("conv2", 20_000, 2e-4, 0.10),
+        ("conv4", 25_000, 3e-4, 0.10),
+        ("conv6", 30_000, 3e-4, 0.15),
+    ],
+)
+def test_protocols_are_those_of_figure_2(network, iterations, learning_rate, conv_rate):
+    protocol = paper.protocol(network)
+    assert (protocol.training_iterations, protocol.learning_rate) == (iterations, learning_rate)
+    assert (protocol.batch_size, protocol.optimizer, protocol.evaluation_interval) == (60, "adam", 100)
+    rates = dict(protocol.pruning_rates)
+    assert (rates.pop("fc1.weight"), rates.pop("fc2.weight"), rates.pop("output.weight")) == (0.2, 0.2, 0.1)
+    assert set(rates.values()) == ({conv_rate} if conv_rate else set())
+    assert set(protocol.pruning_rates) == set(paper.weight_counts(network))
+    assert protocol.differences_from_paper() == []
+
+
+def test_an_unknown_network_is_refused_and_the_known_ones_are_named():
+    with pytest.raises(ValueError, match="lenet, conv2, conv4, conv6; got 'resnet18'"):
+        paper.protocol("resnet18")
+
+
+def test_a_deviation_is_listed_with_both_values():
+    protocol = dataclasses.replace(paper.protocol("lenet"), batch_size=50, optimizer="sgd")
+    assert protocol.differences_from_paper() == ["batch_size: 60 -> 50", "optimizer: adam -> sgd"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("network", "lenet5"),
+        ("optimizer", "adamw"),
+        ("pixel_scaling", "none"),
+        ("precision", "float16"),
+        ("training_iterations", 0),
+        ("batch_size", 0),
+        ("evaluation_interval", 0),
+        ("evaluation_interval", 70),
+        ("learning_rate", 0.0),
+        ("learning_rate", -1.0),
+        ("learning_rate", math.nan),
+    ],
+)
+def test_an_impossible_setting_is_refused_by_name(field, value):
+    with pytest.raises(ValueError, match=field):
+        dataclasses.replace(paper.protocol("lenet"), **{field: value})
+
+
+def test_nobody_can_change_a_protocol_by_accident():
+    protocol = paper.protocol("lenet")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        protocol.batch_size = 1
+    with pytest.raises(TypeError):
+        protocol.pruning_rates["fc1.weight"] = 0.5
+
+
+def test_a_protocol_does_not_follow_the_mapping_it_was_made_from():
+    rates = dict(paper.protocol("lenet").pruning_rates)
+    protocol = dataclasses.replace(paper.protocol("lenet"), pruning_rates=rates)
+    rates["fc1.weight"] = 0.9
+    assert protocol == paper.protocol("lenet")
+
+
+@pytest.mark.parametrize("copied", [lambda p: pickle.loads(pickle.dumps(p)), copy.deepcopy])
+def test_a_protocol_survives_the_way_to_another_process(copied):
+    protocol = paper.protocol("conv6")
+    assert copied(protocol) == protocol
+    assert copied(protocol).key() == protocol.key()
+
+
+def test_every_field_of_a_protocol_changes_its_key():
+    protocol = paper.protocol("lenet")
+    changes = {
+        "network": "conv2",
+        "training_iterations": 100,
+        "batch_size": 61,
+        "optimizer": "sgd",
+        "learning_rate": 1.3e-3,
+        "pruning_rates": {"fc1.weight": 0.2},
+        "pixel_scaling": "standardized",
+        "evaluation_interval": 50,
+        "learning_rate_decay": 0.1,
+        "learning_rate_decay_interval": 1000,
+        "training_examples": 1000,
+        "train_evaluation_examples": 1000,
+        "precision": "bfloat16",
+    }
+    assert set(changes) == {field.name for field in dataclasses.fields(protocol)}
+    keys = {dataclasses.replace(protocol, **{name: value}).key() for name, value in changes.items()}
+    assert len(keys | {protocol.key()}) == len(changes) + 1
+
+
+PROTOCOL_KEYS = {  # a new field or another default must not orphan records that exist: see SCHEMA_VERSION
+    "lenet": "fffabbe0094a",
+    "conv2": "96b96b756d6f",
+    "conv4": "d1684c088459",
+    "conv6": "4ed56e614294",
+}
+
+
+@pytest.mark.parametrize("network", PROTOCOL_KEYS)
+def test_the_keys_of_the_papers_protocols_are_pinned(network):
+    assert paper.protocol(network).key() == PROTOCOL_KEYS[network]
+
+
+def test_the_tables_of_the_paper_are_there_and_not_empty():
+    assert len(paper.claims()) >= 60
+    assert {"fig", "panel", "series", "round", "pm_percent", "x", "mean", "min", "max"} <= set(
+        paper.curves().columns
+    )
+    assert len(paper.curves()) > 1000
+
+
+@pytest.mark.parametrize("network", paper.WEIGHT_COUNTS)
+def test_every_table_of_networks_knows_the_same_networks(network):
+    assert network in paper.NETWORK_LABELS
+    assert paper.DATASETS[network] in ("mnist", "cifar10")
