@@ -1,10 +1,10 @@
-"""Settings of one study side by side, trial by trial: labels, tables, plain text, distance from the paper's curves.
+"""Settings of one study side by side, trial by trial: labels, tables as plain text, distance from the paper's curves.
 
-Takes rows of records.load or records.curves. What was trained at laptop scale is labelled so wherever its setting is
-named. Knows nothing of training and draws nothing.
+Takes rows of records.load or records.curves, and tables that plots has drawn. What was trained at laptop scale is
+labelled so wherever its setting is named. Knows nothing of training and draws nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -12,6 +12,7 @@ from lth_utils import tables
 from lth_utils.statistics import decision, t_interval
 
 LAPTOP = " (laptop scale)"
+PAPER = "the paper (digitized)"
 VERDICTS = {"met": "reproduced", "failed": "not reproduced", "inconclusive": "inconclusive"}
 
 
@@ -23,9 +24,8 @@ def labelled(frame: pd.DataFrame, labels: Mapping[str, str]) -> pd.DataFrame:
     if absent := [variant for variant in labels if variant not in set(frame["variant"])]:
         raise KeyError(f"no rows of variant {', '.join(map(repr, absent))}")
     mark = frame["scale"].eq("quick").map({True: LAPTOP, False: ""})
-    settings = frame["variant"].map(dict(labels)) + mark
-    parts = [frame.assign(setting=settings)[frame["variant"] == variant] for variant in labels]
-    return pd.concat(parts, ignore_index=True)
+    named = frame.assign(setting=frame["variant"].map(dict(labels)) + mark)
+    return pd.concat([named[named["variant"] == variant] for variant in labels], ignore_index=True)
 
 
 def by_trial(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -35,47 +35,100 @@ def by_trial(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 
 def text(values: pd.DataFrame, metric: str) -> str:
-    """A table of `by_trial`, or a difference of two, as plain text with mean, minimum and maximum over trials.
+    """A table of `by_trial` with mean, minimum and maximum over trials, as plain text that ends in a newline.
 
     Accuracies in percent with two decimals, losses with four, iterations whole.
     """
     if not len(values):
-        return f"{tables.METRICS[metric]}: not evaluated at this scale"
-    summary = values.assign(**{"mean": values.mean(axis=1), "min": values.min(axis=1), "max": values.max(axis=1)})
-    heads = [f"trial {name}" if isinstance(name, int) else name for name in summary.columns]
-    width = max(map(len, [*values.index, ""])) + 2
-    unit = " (%)" if "accuracy" in metric else ""
-    lines = [f"{tables.METRICS[metric]}{unit}", " " * width + "".join(f"{head:>10}" for head in heads)]
-    for setting, row in summary.iterrows():
-        lines.append(f"{setting:<{width}}" + "".join(f"{tables.decimals(metric, value):>10}" for value in row))
-    return "\n".join(lines)
+        return f"{tables.METRICS[metric]}: not evaluated at this scale\n"
+    heads = [*(f"trial {trial}" for trial in values.columns), "mean", "min", "max"]
+    summary = [values[trial] for trial in values.columns]
+    summary += [values.mean(axis=1), values.min(axis=1), values.max(axis=1)]
+    return _aligned(pd.concat(summary, axis=1).set_axis(heads, axis=1), metric)
 
 
-def verdict(values: pd.Series, lower: float, upper: float) -> str:
-    """Whether the trials' mean lies in [lower, upper], decided by its 95 % t-interval (accuracies, in percent)."""
-    interval = t_interval(values)
-    word = VERDICTS[decision(interval.low, interval.high, lower, upper)]
-    mean, low, high, bottom, top = (
-        f"{100 * value:.2f}" for value in (interval.estimate, interval.low, interval.high, lower, upper)
-    )
-    return f"mean {mean} %, 95 % interval {low} to {high}, asked for {bottom} to {top}: {word}"
+def at_iterations(table: pd.DataFrame, metric: str, iterations: Sequence[int]) -> str:
+    """Drawn means of `plots.learning_curves` at the named evaluations, a dash where there is none, as plain text.
 
-
-def lowest_mean(table: pd.DataFrame) -> pd.DataFrame:
-    """Per setting, where the mean curve of a table of `plots.learning_curves` is lowest; the paper's curve last."""
-    curves = table[table["source"] != "trial"].copy()
-    curves.loc[curves["source"] == "paper", "setting"] = "the paper (digitized)"
-    rows = curves.loc[curves.groupby("setting", sort=False)["mean"].idxmin(), ["setting", "iteration", "mean"]]
-    return rows.reset_index(drop=True)
-
-
-def distance_from_paper(table: pd.DataFrame) -> pd.Series:
-    """Root mean square distance of each setting's mean curve from the paper's, over the evaluations of both.
-
-    table: of `plots.learning_curves(..., paper_dense=True)`, one metric. The paper evaluates one iteration after ours.
+    The paper's curve, where it was drawn, comes last and once.
     """
-    on_grid = table.assign(evaluation=(table["iteration"] / 100).round().astype(int))
-    ours, theirs = (on_grid[on_grid["source"] == source] for source in ("ours", "paper"))
-    both = ours.merge(theirs, on=["setting", "evaluation"], suffixes=("", "_paper"))
+    means = _means(table[table["metric"] == metric])
+    found = means.pivot_table(index="setting", columns="evaluation", values="mean", sort=False)
+    return _aligned(
+        found.reindex(columns=[iteration // 100 for iteration in iterations]).set_axis(
+            [f"{iteration:,}" for iteration in iterations], axis=1
+        ),
+        metric,
+    )
+
+
+def _aligned(values, metric):
+    unit = " (%)" if "accuracy" in metric else ""
+    title = f"{tables.METRICS[metric]}{unit}"
+    width = max(map(len, [*values.index, title])) + 1
+    lines = [f"{title:<{width}}" + "".join(f"{head:>9}" for head in values.columns)]
+    for setting, row in values.iterrows():
+        lines.append(f"{setting:<{width}}" + "".join(f"{tables.decimals(metric, x):>9}" for x in row))
+    return "\n".join(lines) + "\n"
+
+
+def interval(values: Iterable[float], unit: str = "%") -> str:
+    """The mean of one fraction per trial with its 95 % t-interval, as text in percent or, signed, in points."""
+    sign = "" if unit == "%" else "+"
+    found = t_interval(list(values))
+    mean, low, high = (f"{100 * value:{sign}.2f}" for value in (found.estimate, found.low, found.high))
+    return f"{mean} {unit}, 95 % interval {low} to {high}"
+
+
+def verdict(values: Iterable[float], lower: float, upper: float) -> str:
+    """Whether the trials' mean lies in [lower, upper], decided by its 95 % t-interval, as a sentence."""
+    found = t_interval(list(values))
+    word = VERDICTS[decision(found.low, found.high, lower, upper)]
+    return f"{interval(values)}; asked for {100 * lower:.2f} to {100 * upper:.2f}: {word}"
+
+
+def lowest_mean(table: pd.DataFrame) -> str:
+    """Where the mean curve of each setting, and the paper's, is lowest, as text; for one metric of learning curves."""
+    means = _means(table)
+    rows = means.loc[means.groupby("setting", sort=False)["mean"].idxmin()]
+    lines = [f"lowest {tables.METRICS[rows['metric'].iloc[0]].lower()} of the mean curve"]
+    for row in rows.itertuples():
+        lines.append(f"{row.setting:<28}{tables.decimals(row.metric, row.mean)} at {100 * row.evaluation:,}")
+    return "\n".join(lines) + "\n"
+
+
+def inside_paper_bars(table: pd.DataFrame) -> pd.DataFrame:
+    """Per metric and setting: "3 of 4" of the paper's min-max bars, where we have a point too, hold our mean.
+
+    table: of `plots.learning_curves(..., paper_dense=True)` or `plots.compare_settings`, or several together.
+    """
+    both = _beside_paper(table).dropna(subset="minimum_paper")
+    inside = both["mean"].between(both["minimum_paper"], both["maximum_paper"])
+    groups = inside.groupby([both["metric"], both["setting"]], sort=False)
+    return groups.agg(lambda held: f"{held.sum()} of {len(held)}").unstack(sort=False)
+
+
+def distance_from_paper(table: pd.DataFrame) -> pd.DataFrame:
+    """Per metric and setting: root mean square distance of our mean curve from the paper's, over shared evaluations."""
+    both = _beside_paper(table)
     squares = (both["mean"] - both["mean_paper"]) ** 2
-    return squares.groupby(both["setting"], sort=False).mean() ** 0.5
+    return (squares.groupby([both["metric"], both["setting"]], sort=False).mean() ** 0.5).unstack(sort=False)
+
+
+def _means(table):
+    """Drawn means of ours and of the paper (once, last), with `evaluation` in hundreds of iterations.
+
+    The paper evaluates one iteration after ours. Rows without iterations (final numbers) are evaluation -1.
+    """
+    places = table["iteration"] if "iteration" in table else pd.Series(float("nan"), index=table.index)
+    means = table.assign(evaluation=(places / 100).round().fillna(-1).astype(int))
+    theirs = means[means["source"] == "paper"].assign(setting=PAPER)
+    return pd.concat([means[means["source"] == "ours"], theirs.drop_duplicates(["metric", "evaluation"])])
+
+
+def _beside_paper(table):
+    """Each mean of ours with the paper's point of the same metric and evaluation."""
+    means = _means(table.reset_index(drop=True))
+    on = ["metric", "evaluation"]
+    theirs = means.loc[means["source"] == "paper", [*on, "mean", "minimum", "maximum"]]
+    return means[means["source"] == "ours"].merge(theirs, on=on, suffixes=("", "_paper"))
