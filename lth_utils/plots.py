@@ -258,7 +258,7 @@ def learning_curves(
     last_iteration = last_iteration or curves["iteration"].max()
     curves = curves[curves["iteration"] <= last_iteration]
     if len(settings) > 1:
-        figure = style.new_figure(len(metrics), len(settings), height=1.9)
+        figure = style.new_figure(len(metrics), len(settings), height=1.9 if len(metrics) > 1 else 2.4)
         axes = figure.subplots(len(metrics), len(settings), squeeze=False, sharex=True, sharey="row")
     else:
         figure = style.new_figure(1, len(metrics), height=2.6)

@@ -6,6 +6,7 @@ are over trials, with the replicates of a control averaged within their trial fi
 """
 
 from collections.abc import Iterable
+from functools import cache
 
 import pandas as pd
 
@@ -139,13 +140,12 @@ def paper_rows(figure: str, panel: str, metric: str) -> pd.DataFrame:
 
     Raises ValueError for a panel that does not exist or shows another metric.
     """
-    curves = paper.curves()
-    rows = curves[(curves["fig"].astype(str) == figure) & (curves["panel"].astype(str) == panel)]
+    if (figure, panel) not in _paper_panels():
+        raise ValueError(f"curves.csv holds no figure {figure}, panel {panel}")
+    rows = _paper_panels()[figure, panel]
     shown = {PAPER_METRICS.get(label, label.lower().replace(" ", "_")) for label in rows["metric"]}
     if shown != {metric}:
-        raise ValueError(
-            f"figure {figure}, panel {panel} shows {', '.join(shown) or 'nothing'}, not {metric}"
-        )
+        raise ValueError(f"figure {figure}, panel {panel} shows {', '.join(shown)}, not {metric}")
     titles, names = rows["title"].fillna("").astype(str), rows["series"].astype(str)
     identities = [paper_series(figure, title, name) for title, name in zip(titles, names, strict=True)]
     table = pd.DataFrame(identities, columns=SERIES, index=rows.index)
@@ -160,6 +160,13 @@ def paper_rows(figure: str, panel: str, metric: str) -> pd.DataFrame:
     table.insert(0, "source", "paper")
     table.insert(0, "metric", metric)
     return table
+
+
+@cache
+def _paper_panels():
+    """(figure, panel) -> its rows of curves.csv; read once, never changed."""
+    curves = paper.curves().astype({"fig": str, "panel": str})
+    return {key: rows for key, rows in curves.groupby(["fig", "panel"], sort=False)}
 
 
 def paper_dense(network: str, metric: str) -> pd.DataFrame:

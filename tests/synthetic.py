@@ -1,0 +1,101 @@
+"""Tiny data sets, masks and runs for the tests of the engine: nothing here needs a network, a disk or a second.
+
+Not a test. Images are noise around one random pattern per class, so a network learns them within a few dozen iterations.
+"""
+
+import dataclasses
+from functools import cache
+
+import torch
+
+from lth_utils import masks as masking
+from lth_utils import networks, paper
+from lth_utils.data import Dataset
+
+SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
+IDENTITY = {
+    "network": "lenet",
+    "variant": "",
+    "study": "paper",
+    "scale": "paper",
+    "procedure": "iterative",
+    "arm": "winning_ticket",
+    "trial": 0,
+    "replicate": 0,
+    "pruning_round": 1,
+    "protocol_key": "0123456789ab",
+}
+
+
+def dataset(name="mnist", train=64, validation=32, test=32, seed=0) -> Dataset:
+    """uint8 images of the real shape; the same seed gives the same images."""
+    generator = torch.Generator().manual_seed(seed)
+    patterns = torch.randint(0, 200, (10, *SHAPES[name]), generator=generator)
+    parts = {}
+    for part, count in {"train": train, "validation": validation, "test": test}.items():
+        labels = torch.randint(0, 10, (count,), generator=generator)
+        noise = torch.randint(0, 56, (count, *SHAPES[name]), generator=generator)
+        parts |= {f"{part}_images": (patterns[labels] + noise).to(torch.uint8), f"{part}_labels": labels}
+    return Dataset(name=name, **parts)
+
+
+def protocol(network="lenet", **changes) -> paper.Protocol:
+    """The paper's protocol, cut to four iterations of eight images unless told otherwise."""
+    quick = {"training_iterations": 4, "evaluation_interval": 2, "batch_size": 8}
+    return dataclasses.replace(paper.protocol(network), **(quick | changes))
+
+
+def double(weights) -> dict:
+    """The same weights in double precision."""
+    return {name: value.double() for name, value in weights.items()}
+
+
+@cache
+def pruned(network, pruning_round, seed=0):
+    """Masks of a round as if training had changed nothing, to be looked at only: initial weights pruned again and again."""
+    weights = networks.initial_weights(network, seed)
+    if pruning_round == 0:
+        return masking.ones(weights)
+    return masking.prune_smallest(
+        weights, pruned(network, pruning_round - 1, seed), paper.protocol(network).pruning_rates
+    )
+
+
+def coarse(network, seed=0):
+    """Weights, with biases that are not zero, and masks of about half of them: large networks in no time."""
+    generator = torch.Generator().manual_seed(seed)
+    weights, masks = {}, {}
+    for name, shape in networks.weight_shapes(network).items():
+        weights[name] = torch.rand(shape, generator=generator).sub_(0.5).mul_(4 / shape[1] ** 0.5)
+        masks[name] = weights[name] * 8192 % 2 < 1
+        weights[name.replace(".weight", ".bias")] = torch.rand(shape[0], generator=generator).sub_(0.5)
+    return weights, masks
+
+
+def record(**changes) -> dict:
+    """One row as a campaign would write it: three evaluations, early stop at the second."""
+    row = {
+        "percent_remaining": 80.0,
+        "training_iterations": 200,
+        "early_stop_iteration": 100,
+        "validation_loss_at_early_stop": 0.25,
+        "validation_accuracy_at_early_stop": 0.9,
+        "test_accuracy_at_early_stop": 0.91,
+        "train_accuracy_at_early_stop": 0.92,
+        "test_accuracy_at_end": 0.93,
+        "train_accuracy_at_end": 0.94,
+        "diverged": False,
+        "protocol": "{}",
+        "protocol_differences": "",
+        "precision": "float32",
+        "device": "cpu",
+        "wall_seconds": 1.5,
+        "torch_version": "2",
+        "code_version": "abc",
+        "seeds": '{"init": 1}',
+        "curve_iteration": [0.0, 100.0, 200.0],
+        "curve_validation_loss": [2.5, 0.25, 0.5],
+        "curve_validation_accuracy": [0.125, 0.875, 0.75],
+        "curve_test_accuracy": [float("nan"), float("nan"), 0.75],
+    }
+    return IDENTITY | row | changes
