@@ -87,6 +87,13 @@ def verdict(values: Iterable[float], lower: float, upper: float) -> str:
     return f"{interval(values)}; asked for {100 * lower:.2f} to {100 * upper:.2f}: {word}"
 
 
+def paper_range(network: str, metric: str) -> str:
+    """The paper's dense network as one line of text; ValueError where the paper plots no such metric."""
+    (row,) = tables.paper_dense(network, metric).itertuples()
+    mean, low, high = (tables.decimals(metric, value) for value in (row.mean, row.minimum, row.maximum))
+    return f"{PAPER}: mean {mean}, minimum {low}, maximum {high}\n"
+
+
 def lowest_mean(table: pd.DataFrame) -> str:
     """Where the mean curve of each setting, and the paper's, is lowest, as text; for one metric of learning curves."""
     means = _means(table)
