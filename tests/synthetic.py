@@ -99,3 +99,31 @@ def record(**changes) -> dict:
         "curve_test_accuracy": [float("nan"), float("nan"), 0.75],
     }
     return IDENTITY | row | changes
+
+
+def plan() -> list:
+    """Sixteen quick runs of every arm and procedure in two trials, as experiments.py plans them."""
+    from lth_utils import experiments
+
+    settings = {"protocol": protocol()}
+    return [
+        *experiments.tickets("lenet", 2, range(2), **settings),
+        *experiments.controls("lenet", "random_reinit", (1, 2), range(2), range(1), **settings),
+        *experiments.controls("lenet", "random_sparsity", (1,), range(2), range(1), **settings),
+        *experiments.one_shot_tickets("lenet", (20,), range(2), **settings),
+        *experiments.continued_tickets("lenet", (1, 2), range(1), **settings),
+    ]
+
+
+def load(name, device="cpu") -> Dataset:
+    """Stands in for data.load: a campaign that finds it there trains in milliseconds and fetches nothing."""
+    return dataset(name)
+
+
+def values(folder) -> dict:
+    """Everything that the records of a store say about each run, except how long it took and where it lies."""
+    from lth_utils import records
+
+    frame = records.read(folder).drop(columns=["wall_seconds", "file"])
+    plain = frame.map(lambda value: value.tolist() if hasattr(value, "tolist") else value)
+    return {row["run_key"]: repr(sorted(row.items())) for row in plain.to_dict("records")}

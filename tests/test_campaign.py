@@ -1,0 +1,497 @@
+"""Campaigns: a plan and a store, whatever happens in between. Kills, full disks and rivals included."""
+
+import collections
+import errno
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic
+from synthetic import protocol, record, values
+
+from lth_utils import campaign, experiments, networks, paper, records, reference, training
+from lth_utils.campaign import Campaign
+from lth_utils.records import StoreError
+
+RUNS = 16
+
+
+@pytest.fixture(autouse=True)
+def synthetic_data(monkeypatch):
+    monkeypatch.setattr(campaign.data_room, "load", synthetic.load)
+    monkeypatch.setattr(campaign, "code_version", lambda: "abc")
+
+
+@pytest.fixture(scope="module")
+def plan():
+    return synthetic.plan()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, plan):
+    """The store after one undisturbed campaign, and the stacks in the order in which they were trained."""
+    folder, trained = tmp_path_factory.mktemp("undisturbed"), []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(campaign.data_room, "load", synthetic.load)
+        patch.setattr(campaign, "code_version", lambda: "abc")
+        Campaign(plan, folder).work(done=lambda runs, seconds: trained.append((runs, seconds)))
+    return folder, trained
+
+
+@pytest.fixture
+def store(tmp_path):
+    return tmp_path / "records"
+
+
+@pytest.fixture
+def pretended(monkeypatch):
+    """Training that takes no time and writes invented records; tests may replace `outcome`, told the runs of a stack."""
+
+    class Pretended:
+        trained: list = []
+
+        def outcome(self, runs):
+            return [{} for _ in runs]
+
+    pretended = Pretended()
+    pretended.trained = []
+
+    def train(self, runs):
+        rows = [
+            record(**run.identity, **change)
+            for run, change in zip(runs, pretended.outcome(runs), strict=True)
+        ]
+        pretended.trained.append([run.key for run in runs])
+        records.write(rows, self.folder)
+
+    monkeypatch.setattr(Campaign, "_train", train)
+    return pretended
+
+
+def keys(runs):
+    return [run.key for run in runs]
+
+
+# --- what a campaign leaves --------------------------------------------------------------------------------------------------
+
+
+def test_a_plan_gives_exactly_its_records(undisturbed, plan):
+    folder, trained = undisturbed
+    assert len(plan) == RUNS
+    assert sorted(records.read(folder)["run_key"]) == sorted(keys(plan))
+    assert Campaign(plan, folder).missing() == []
+    assert len(records.files(folder)) == len(trained) == len(experiments.stacks(plan))
+
+
+def test_every_finished_stack_is_reported_once_and_needs_come_first(undisturbed, plan):
+    _, trained = undisturbed
+    seen = set()
+    for runs, seconds in trained:
+        assert seconds > 0
+        for run in runs:
+            needed = experiments.needs(run)
+            assert needed is None or needed.key in seen
+        seen |= set(keys(runs))
+    assert len(seen) == RUNS == sum(len(runs) for runs, _ in trained)
+
+
+def test_records_say_what_was_done(undisturbed, plan):
+    frame = records.read(undisturbed[0]).set_index("run_key")
+    for run in plan:
+        row = frame.loc[run.key]
+        share = paper.percent_remaining("lenet", run.pruning_round)
+        if run.procedure == "one_shot":
+            share = paper.one_shot_percent_remaining("lenet", run.pruning_round)
+        assert row["percent_remaining"] == pytest.approx(share, abs=0.001)
+        assert (row["training_iterations"], row["precision"], row["code_version"]) == (4, "float32", "abc")
+        assert json.loads(row["seeds"]) == run.seeds
+        assert json.loads(row["protocol"]) == run.protocol.to_dict()
+        assert "training_iterations: 50000 -> 4" in row["protocol_differences"]
+        assert row["wall_seconds"] > 0 and "cpu" in row["device"] and not row["diverged"]
+        assert row["curve_iteration"].tolist() == [0, 2, 4]
+        assert np.isfinite(row["curve_validation_loss"]).all()
+        assert row["early_stop_iteration"] in (0, 2, 4)
+        assert np.isfinite(row["curve_test_accuracy"][:2]).all() == bool(run.test_curve_until)
+
+
+def test_tickets_and_dense_networks_are_those_of_the_reference(undisturbed, plan):
+    frame = records.read(undisturbed[0])
+    data = synthetic.load("mnist")
+    for trial in (0, 1):
+        chain = [
+            run for run in plan if run.continues_chain and run.trial == trial and run.procedure == "iterative"
+        ]
+        initial = networks.initial_weights("lenet", chain[0].seeds["init"])
+        rounds = reference.iterative_pruning(
+            initial, [run.seeds["data_order"] for run in chain], protocol(), data
+        )
+        for run, expected in zip(chain, rounds, strict=True):
+            (row,) = frame[frame["run_key"] == run.key].to_dict("records")
+            assert np.allclose(row["curve_validation_loss"], expected.validation_losses, atol=1e-5)
+            assert row["test_accuracy_at_end"] == pytest.approx(expected.test_accuracies[-1], abs=1e-6)
+
+
+def test_arms_are_different_networks(undisturbed):
+    """Controls differ from the ticket and from each other already before training; continued round 1 is the ticket."""
+    frame = records.read(undisturbed[0])
+    first = frame[(frame["trial"] == 0) & (frame["pruning_round"] == 1)].set_index(["arm", "procedure"])
+    losses = first["curve_validation_loss"].map(lambda curve: curve[0])
+    assert losses["winning_ticket", "iterative"] == losses["winning_ticket", "continued"]
+    assert losses.nunique() == len(losses) - 1 == 3
+    second = frame[(frame["trial"] == 0) & (frame["pruning_round"] == 2)].set_index(["arm", "procedure"])
+    losses = second["curve_validation_loss"].map(lambda curve: curve[0])
+    assert losses["winning_ticket", "iterative"] != losses["winning_ticket", "continued"]
+
+
+def test_dense_networks_leave_their_weights_and_their_most_confident_errors(undisturbed, plan):
+    work = Campaign(plan, undisturbed[0])
+    run = plan[0]
+    weights, errors = work.chain.dense_weights(run), work.chain.errors(run)
+    assert weights["fc1.weight"].shape == (300, 784)
+    assert (errors["label"] != errors["prediction"]).all() and 0 < len(
+        errors["label"]
+    ) <= campaign.ERRORS_KEPT
+    assert (np.diff(errors["confidence"]) <= 0).all()
+    assert errors["pixels"].dtype == np.uint8 and errors["pixels"].shape[1:] == (1, 28, 28)
+
+
+def test_one_stack_gives_identical_records_whenever_it_is_trained(undisturbed, plan, store):
+    Campaign(plan, store).work()
+    assert values(store) == values(undisturbed[0])
+
+
+# --- going on where a campaign stopped -----------------------------------------------------------------------------------
+
+
+def test_a_complete_store_is_left_alone(undisturbed, plan, pretended):
+    before = {path: path.stat().st_mtime_ns for path in records.files(undisturbed[0])}
+    Campaign(plan, undisturbed[0]).work()
+    assert pretended.trained == []
+    assert {path: path.stat().st_mtime_ns for path in records.files(undisturbed[0])} == before
+
+
+def test_only_what_is_missing_is_trained_and_comes_out_the_same(undisturbed, plan, store):
+    shutil.copytree(undisturbed[0], store)
+    lost = [
+        path
+        for path in records.files(store)
+        if "random_reinit" in set(records.pq.read_table(path)["arm"].to_pylist())
+    ]
+    assert lost
+    for path in lost:
+        path.unlink()
+    work, trained = Campaign(plan, store), []
+    missing = work.missing()
+    assert 0 < len(missing) < RUNS
+    work.work(done=lambda runs, _: trained.extend(keys(runs)))
+    assert sorted(trained) == sorted(keys(missing))
+    assert values(store) == values(undisturbed[0])
+
+
+def test_a_lost_link_of_a_chain_is_trained_again_without_harm_to_later_rounds(undisturbed, plan, store):
+    shutil.copytree(undisturbed[0], store)
+    for path in records.files(store):
+        if records.pq.read_table(path)["pruning_round"].to_pylist() == [0, 0]:
+            path.unlink()
+    chains = {path: path.read_bytes() for path in store.rglob("_chains/*")}
+    work = Campaign(plan, store)
+    assert {run.arm for run in work.missing()} == {"dense"}
+    work.work()
+    assert values(store) == values(undisturbed[0])
+    assert {path: path.read_bytes() for path in store.rglob("_chains/*")} == chains
+
+
+def test_missing_runs_come_in_plan_order(plan, store):
+    assert Campaign(plan, store).missing() == plan
+
+
+class Clock:
+    """Stands in for the time module: every stack takes as many seconds as it costs."""
+
+    def __init__(self):
+        self.now = 1000.0
+
+    def monotonic(self):
+        return self.now
+
+
+@pytest.mark.parametrize(("budget", "stacks"), [(None, 8), (0, 1), (15, 1), (25, 2), (45, 4), (1000, 8)])
+def test_a_budget_stops_after_the_last_stack_that_fits(plan, store, pretended, monkeypatch, budget, stacks):
+    clock = Clock()
+    monkeypatch.setattr(campaign, "time", clock)
+    monkeypatch.setattr(
+        campaign, "relative_cost", lambda run: 1 / next(len(s) for s in work.stacks if run in s)
+    )
+
+    def ten_seconds(runs):
+        clock.now += 10
+        return [{} for _ in runs]
+
+    pretended.outcome = ten_seconds
+    work = Campaign(plan, store)
+    assert len(work.stacks) == 8
+    work.work(budget)
+    assert len(pretended.trained) == stacks
+    assert len(work.missing()) == RUNS - sum(map(len, pretended.trained))
+    work.work()
+    assert sorted(sum(pretended.trained, [])) == sorted(keys(plan))
+
+
+def test_an_interruption_keeps_what_was_finished(plan, store, pretended):
+    def interrupted(runs):
+        if len(pretended.trained) == 3:
+            raise KeyboardInterrupt
+        return [{} for _ in runs]
+
+    pretended.outcome = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        Campaign(plan, store).work()
+    assert len(records.files(store)) == 3
+    pretended.outcome = lambda runs: [{} for _ in runs]
+    Campaign(plan, store).work()
+    assert Campaign(plan, store).missing() == []
+
+
+# --- diverged runs -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_diverged_run_stops_its_own_chain_and_no_other(plan, store, pretended):
+    def broken(run):
+        return (
+            run.trial == 1
+            and run.arm == "winning_ticket"
+            and (run.procedure, run.pruning_round) == ("iterative", 1)
+        )
+
+    pretended.outcome = lambda runs: [{"diverged": broken(run)} for run in runs]
+    work = Campaign(plan, store)
+    work.work()
+    missing = {(run.trial, run.arm, run.procedure, run.pruning_round) for run in work.missing()}
+    assert missing == {(1, "winning_ticket", "iterative", 2), (1, "random_reinit", "iterative", 2)}
+    assert records.read(store)["diverged"].sum() == 1
+
+
+def test_networks_that_diverge_are_recorded_and_prune_nothing(store):
+    settings = {"protocol": protocol(optimizer="sgd", learning_rate=1e30)}
+    plan = [
+        *experiments.tickets("lenet", 1, range(1), **settings),
+        *experiments.controls("lenet", "random_sparsity", (1,), range(1), range(1), **settings),
+    ]
+    work = Campaign(plan, store)
+    work.work()
+    frame = records.read(store).set_index("arm")
+    assert sorted(frame.index) == ["dense", "random_sparsity"] and frame["diverged"].all()
+    assert [run.arm for run in work.missing()] == ["winning_ticket"]
+    assert not list(store.rglob("_chains/*"))
+    assert len(records.curves(records.load(folder=store))) == 6
+
+
+# --- rivals ------------------------------------------------------------------------------------------------------------------
+
+
+class Waited(Exception):
+    """Raised instead of sleeping, so that a test sees where a worker waits."""
+
+
+def test_a_stack_that_another_worker_holds_is_left_to_it(plan, store, pretended, monkeypatch):
+    rival_trained = []
+
+    def wait(seconds):
+        raise Waited
+
+    def while_a_stack_is_held(runs):
+        pretended.outcome = lambda runs: rival_trained.extend(keys(runs)) or [{} for _ in runs]
+        with pytest.raises(Waited):
+            Campaign(plan, store).work()
+        pretended.outcome = lambda runs: [{} for _ in runs]
+        held.extend(keys(runs))
+        return [{} for _ in runs]
+
+    held = []
+    monkeypatch.setattr(campaign.time, "sleep", wait)
+    pretended.outcome = while_a_stack_is_held
+    Campaign(plan, store).work()
+    assert held and rival_trained and not set(held) & set(rival_trained)
+    assert max(collections.Counter(sum(pretended.trained, [])).values()) == 1
+    assert sorted(records.read(store)["run_key"]) == sorted(keys(plan))
+
+
+def test_a_worker_waits_for_a_held_stack_and_goes_on_when_it_is_released(plan, store, pretended, monkeypatch):
+    claims = store / "_claims"
+    holder = campaign._lock(claims / f"{plan[0].key}.lock")
+    waits = []
+
+    def release(seconds):
+        waits.append(len(pretended.trained))
+        holder.close()
+
+    monkeypatch.setattr(campaign.time, "sleep", release)
+    Campaign(plan, store).work()
+    assert waits == [1]  # random sparsity needs no ticket and was trained meanwhile
+    assert Campaign(plan, store).missing() == []
+
+
+# --- the kill test: SIGKILL at any moment loses at most the stack in flight ----------------------------------------------
+
+
+def work_and_die(plan, folder, fatal_rename):
+    """Run a campaign in this process and kill it without warning at its n-th write (0: never)."""
+    campaign.data_room.load, campaign.code_version = synthetic.load, lambda: "abc"
+    training.torch.set_num_threads(1)
+    replace, seen = os.replace, []
+
+    def fatal(*arguments):
+        seen.append(arguments)
+        if len(seen) == fatal_rename:
+            os.kill(os.getpid(), signal.SIGKILL)
+        replace(*arguments)
+
+    os.replace = fatal
+    Campaign(plan, Path(folder)).work()
+
+
+@pytest.fixture(scope="module")
+def start(plan):
+    """Start a worker process: start(folder, fatal_rename) -> Process. All are forked from one that has torch loaded."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["lth_utils.campaign"])
+
+    def start(folder, fatal_rename=0):
+        process = context.Process(target=work_and_die, args=(plan, str(folder), fatal_rename))
+        process.start()
+        return process
+
+    return start
+
+
+def test_killed_at_every_kind_of_write_a_campaign_ends_with_the_same_records(start, undisturbed, store):
+    deaths = 0
+    for fatal_rename in range(1, 9):
+        process = start(store, fatal_rename)
+        process.join(60)
+        deaths += process.exitcode == -signal.SIGKILL
+        assert set(values(store).items()) <= set(values(undisturbed[0]).items())
+    assert deaths >= 6
+    final = start(store)
+    final.join(60)
+    assert final.exitcode == 0
+    assert values(store) == values(undisturbed[0])
+
+
+def test_killed_at_random_moments_a_campaign_ends_with_the_same_records(start, undisturbed, store):
+    seconds = sum(seconds for _, seconds in undisturbed[1])
+    for _ in range(3):
+        process = start(store)
+        time.sleep(random.uniform(0.0, 0.7) * seconds)
+        process.kill()
+        process.join(60)
+        assert set(values(store).items()) <= set(values(undisturbed[0]).items())
+    final = start(store)
+    final.join(60)
+    assert final.exitcode == 0
+    assert values(store) == values(undisturbed[0])
+    assert not [path for path in records.files(store) if path.name.startswith("_")]
+
+
+# --- disks that refuse -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("after", [0, 3, 6])
+def test_a_full_disk_ends_a_campaign_and_leaves_a_store_that_loads(
+    plan, store, undisturbed, monkeypatch, after
+):
+    replace, seen = os.replace, []
+
+    def full(*arguments):
+        seen.append(arguments)
+        if len(seen) > after:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises(OSError, match="No space left"):
+            Campaign(plan, store).work()
+    assert not [path for path in store.rglob("_tmp-*")]
+    assert set(values(store).items()) <= set(values(undisturbed[0]).items())
+    if after == 6:
+        Campaign(plan, store).work()
+        assert values(store) == values(undisturbed[0])
+
+
+def test_a_damaged_store_is_not_added_to(plan, store, pretended):
+    folder = store / "lenet" / "paper"
+    folder.mkdir(parents=True)
+    (folder / "0123456789abcdef.parquet").write_bytes(b"half a file")
+    with pytest.raises(StoreError, match=r"0123456789abcdef\.parquet"):
+        Campaign(plan, store).work()
+    assert pretended.trained == []
+
+
+# --- obtaining records for a notebook ----------------------------------------------------------------------------------------
+
+
+def point_at(monkeypatch, store):
+    """Functions whose default is the committed store find `store` instead."""
+    monkeypatch.setattr(records, "COMMITTED", store)
+    for function in (records.read, records.read_adopted, records.manifest, records.adopt):
+        defaults = tuple(store if isinstance(value, Path) else value for value in function.__defaults__)
+        monkeypatch.setattr(function, "__defaults__", defaults)
+
+
+def test_a_quick_profile_trains_into_its_own_folder_and_returns_one_row_per_run(
+    plan, store, tmp_path, monkeypatch
+):
+    point_at(monkeypatch, tmp_path / "committed")
+    monkeypatch.setattr(campaign, "QUICK_RECORDS", store)
+    frame = campaign.obtain(plan[:2], "quick")
+    assert sorted(frame["run_key"]) == sorted(keys(plan[:2]))
+    assert len(records.files(store)) == 1 and not (tmp_path / "committed").exists()
+
+
+def test_a_report_reads_adopted_records_and_trains_nothing(undisturbed, plan, store, pretended, monkeypatch):
+    shutil.copytree(undisturbed[0], store)
+    point_at(monkeypatch, store)
+    with pytest.raises(StoreError, match="16 planned run"):
+        campaign.obtain(plan, "report")
+    records.adopt(records.read(store), store)
+    frame = campaign.obtain(plan[::-1], "report")
+    assert len(frame) == RUNS
+    assert frame.equals(frame.sort_values(list(records.IDENTITY)).reset_index(drop=True))
+    assert len(campaign.obtain(plan[:4], "report")) == 4
+    assert pretended.trained == []
+
+
+def test_a_report_over_missing_records_is_refused_and_names_the_first(undisturbed, plan, store, monkeypatch):
+    shutil.copytree(undisturbed[0], store)
+    point_at(monkeypatch, store)
+    records.adopt(records.read(store), store)
+    more = experiments.tickets("lenet", 0, range(3), protocol=protocol())
+    with pytest.raises(StoreError, match=r"1 planned run\(s\).*'trial': 2"):
+        campaign.obtain(more, "report")
+
+
+# --- small things ------------------------------------------------------------------------------------------------------------
+
+
+def test_sparse_runs_are_estimated_cheaper_than_dense_ones_and_long_ones_dearer(plan):
+    def cost(pruning_round, procedure="iterative", **changes):
+        run = experiments.tickets("lenet", 28, range(1), protocol=protocol(**changes))[pruning_round]
+        return campaign.relative_cost(run)
+
+    assert cost(0) == cost(1) == 4
+    assert cost(28) < cost(12) < cost(8) < cost(0)
+    assert cost(3, training_iterations=8) == 2 * cost(3)
+    one_shot = experiments.one_shot_tickets("lenet", (2, 39), range(1), protocol=protocol())
+    assert campaign.relative_cost(one_shot[1]) < campaign.relative_cost(one_shot[0])
+
+
+def test_the_device_is_named_with_its_threads():
+    assert campaign.device_name("cpu") == "cpu, 1 thread(s)"

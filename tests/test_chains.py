@@ -1,0 +1,120 @@
+"""What finished runs leave for later ones: masks by round, trained weights, confident errors."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from synthetic import protocol
+
+from lth_utils import masks as masking
+from lth_utils import networks
+from lth_utils.chains import Chain
+from lth_utils.experiments import Run
+from lth_utils.records import StoreError
+
+
+def link(pruning_round, procedure="iterative", trial=0):
+    arm = "winning_ticket" if pruning_round else "dense"
+    return Run(
+        network="lenet",
+        arm=arm,
+        trial=trial,
+        pruning_round=pruning_round,
+        procedure=procedure,
+        protocol=protocol(),
+    )
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Masks and made-up trained weights of rounds 0, 1, 2, and the masks of round 3."""
+    masks, final = [masking.ones(networks.initial_weights("lenet", 0))], []
+    for seed in range(3):
+        final.append(masking.apply(networks.initial_weights("lenet", seed), masks[-1]))
+        masks.append(masking.prune_smallest(final[-1], masks[-1], protocol().pruning_rates))
+    return masks, final
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory, trained):
+    masks, final = trained
+    chain = Chain(tmp_path_factory.mktemp("template"))
+    for pruning_round in range(3):
+        chain.extend(link(pruning_round), masks[pruning_round], final[pruning_round])
+    return chain
+
+
+@pytest.fixture
+def chain(tmp_path, template):
+    """The chain of one trial after its second ticket."""
+    return Chain(Path(shutil.copytree(template.folder, tmp_path / "store")))
+
+
+def equal(first, second):
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_chain_gives_the_masks_of_every_round_that_training_has_decided(chain, trained):
+    for pruning_round in (1, 2, 3):
+        assert equal(chain.masks(link(pruning_round)), trained[0][pruning_round])
+
+
+def test_a_round_that_training_has_not_reached_has_no_mask(chain):
+    with pytest.raises(StoreError, match="no mask for round 4"):
+        chain.masks(link(4))
+
+
+def test_everything_that_a_chain_leaves_is_hidden_from_readers_of_records(chain):
+    kept = contents(chain.folder)
+    assert len(kept) == 1
+    assert all(path.relative_to(chain.folder).parts[2].startswith("_") for path in kept)
+
+
+@pytest.mark.parametrize("pruning_round", [0, 1, 2])
+def test_repeating_any_link_changes_nothing(chain, trained, pruning_round):
+    before = contents(chain.folder)
+    chain.extend(link(pruning_round), trained[0][pruning_round], trained[1][pruning_round])
+    assert contents(chain.folder) == before
+
+
+def test_a_repetition_that_decides_otherwise_is_refused_instead_of_cutting_the_chain(chain, trained):
+    masks, _ = trained
+    before = contents(chain.folder)
+    other = masking.apply(networks.initial_weights("lenet", 9), masks[1])
+    with pytest.raises(StoreError, match="later rounds of another training"):
+        chain.extend(link(1), masks[1], other)
+    assert contents(chain.folder) == before
+
+
+def test_trials_and_procedures_have_their_own_chains(chain, trained):
+    masks, _ = trained
+    with pytest.raises(StoreError):
+        chain.masks(link(1, trial=1))
+    with pytest.raises(StoreError):
+        chain.masks(link(2, "continued"))
+    assert equal(chain.masks(link(1, "continued")), masks[1])  # the first pruning is the same one
+
+
+def test_a_continued_chain_keeps_the_weights_from_which_it_goes_on(chain, trained):
+    masks, final = trained
+    chain.keep_weights(link(0), final[0], {})
+    assert equal(chain.continued_weights(link(1, "continued")), final[0])
+    chain.extend(link(1, "continued"), masks[1], final[1])
+    assert equal(chain.continued_weights(link(2, "continued")), final[1])
+    assert equal(chain.masks(link(2, "continued")), masks[2])
+    chain.extend(link(2, "continued"), masks[2], final[2])
+    assert equal(chain.continued_weights(link(3, "continued")), final[2])
+    assert equal(chain.masks(link(2)), masks[2])
+
+
+def test_dense_weights_and_errors_come_back_as_they_were_left(chain, trained):
+    errors = {"pixels": np.zeros((2, 1, 28, 28), np.uint8), "label": np.array([3, 4])}
+    chain.keep_weights(link(0), trained[1][0], errors)
+    assert equal(chain.dense_weights(link(5)), trained[1][0])
+    assert np.array_equal(chain.errors(link(0))["label"], [3, 4])

@@ -1,0 +1,224 @@
+"""The reference algorithm, step by step and round by round: the bugs of published code would fail here."""
+
+import dataclasses
+import hashlib
+
+import pytest
+import torch
+from synthetic import dataset, protocol, pruned
+
+from lth_utils import masks as masking
+from lth_utils import networks, paper, reference
+
+SHORT = protocol(training_iterations=20, evaluation_interval=5)
+SEEDS = [11, 12, 13, 14]
+
+
+def digest(weights):
+    return hashlib.sha256(
+        b"".join(value.detach().numpy().tobytes() for value in weights.values())
+    ).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def data():
+    return dataset(train=64, validation=32, test=32)
+
+
+@pytest.fixture(scope="module")
+def initial():
+    return networks.initial_weights("lenet", 0)
+
+
+@pytest.fixture(scope="module")
+def ticket():
+    """Masks of the third round."""
+    return pruned("lenet", 3)
+
+
+@pytest.fixture(scope="module")
+def rounds(initial, data):
+    """Four rounds of the paper's algorithm: dense and three tickets."""
+    return reference.iterative_pruning(initial, SEEDS, SHORT, data)
+
+
+# --- rounds ----------------------------------------------------------------------------------------------------------------
+
+
+def test_initial_weights_are_the_same_bytes_after_every_round(initial, data):
+    before, seen = digest(initial), []
+
+    def reset(weights, trained, masks):
+        seen.append(digest(weights))
+        return reference.reset(weights, trained, masks)
+
+    reference.iterative_pruning(initial, SEEDS[:3], protocol(), data, reset=reset)
+    assert [before] * 3 == seen and digest(initial) == before
+
+
+def test_every_round_starts_from_the_initial_weights_under_its_mask_biases_included(initial, rounds):
+    assert len(rounds) == 4
+    for trained in rounds:
+        for name, value in initial.items():
+            expected = value * trained.masks[name] if name in trained.masks else value
+            assert torch.equal(trained.first_weights[name], expected)
+            assert not torch.equal(trained.final_weights[name], expected)
+
+
+def test_masks_of_the_rounds_are_nested_and_have_the_papers_counts(rounds):
+    rates, alive = paper.protocol("lenet").pruning_rates, paper.weight_counts("lenet")
+    for outer, inner in zip(rounds, rounds[1:], strict=False):
+        masking.assert_nested(inner.masks, outer.masks)
+        alive = {name: count - round(rates[name] * count) for name, count in alive.items()}
+        assert {name: int(mask.sum()) for name, mask in inner.masks.items()} == alive
+
+
+def test_what_a_round_prunes_is_decided_by_its_own_final_weights(rounds):
+    for outer, inner in zip(rounds, rounds[1:], strict=False):
+        for name, mask in inner.masks.items():
+            magnitudes = outer.final_weights[name].abs()
+            removed = outer.masks[name] & ~mask
+            assert float(magnitudes[removed].max()) <= float(magnitudes[mask].min())
+
+
+def test_iterative_and_one_shot_masks_part_in_the_second_round(rounds):
+    one_shot = masking.ones(rounds[0].final_weights)
+    for pruning_round in (1, 2, 3):
+        one_shot = masking.prune_smallest(rounds[0].final_weights, one_shot, SHORT.pruning_rates)
+        iterative = rounds[pruning_round].masks
+        assert masking.density(one_shot) == masking.density(iterative)
+        same = [torch.equal(one_shot[name], iterative[name]) for name in one_shot]
+        assert all(same) if pruning_round == 1 else not any(same)
+
+
+def test_every_round_sees_the_data_in_its_own_order(initial, data):
+    dense = masking.ones(initial)
+    first, again, other = (reference.train(initial, dense, seed, SHORT, data) for seed in (1, 1, 2))
+    assert digest(first.final_weights) == digest(again.final_weights)
+    assert first.validation_losses == again.validation_losses
+    assert digest(first.final_weights) != digest(other.final_weights)
+
+
+def test_another_reset_is_used_where_one_is_given(initial, data):
+    def keep_training(weights, trained, masks):
+        return masking.apply(trained.final_weights, masks)
+
+    first, second = reference.iterative_pruning(initial, SEEDS[:2], protocol(), data, reset=keep_training)
+    expected = masking.apply(first.final_weights, second.masks)
+    assert digest(second.first_weights) == digest(expected)
+
+
+# --- steps -----------------------------------------------------------------------------------------------------------------
+
+
+def watched(check):
+    """A step that calls check(weights, masks, optimizer, "before" | "after") around the ordinary one."""
+
+    def step(network, weights, masks, optimizer, images, labels):
+        check(weights, masks, optimizer, "before")
+        reference.masked_step(network, weights, masks, optimizer, images, labels)
+        check(weights, masks, optimizer, "after")
+
+    return step
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "rate"), [("adam", 1.2e-3), ("sgd", 0.1), ("momentum", 0.1), ("adadelta", 1.0)]
+)
+def test_pruned_weights_are_exactly_zero_after_every_step_and_the_others_move(
+    initial, ticket, data, optimizer, rate
+):
+    zeros = []
+
+    def check(weights, masks, optimizer, when):
+        zeros.append(not any(weights[name][~mask].any() for name, mask in ticket.items()))
+
+    settings = protocol(optimizer=optimizer, learning_rate=rate, training_iterations=10)
+    trained = reference.train(initial, ticket, 1, settings, data, watched(check))
+    assert zeros == [True] * 20
+    for name, mask in ticket.items():
+        moved = trained.final_weights[name] != trained.first_weights[name]
+        assert bool(moved.any()) and not bool(moved[~mask].any())
+
+
+def test_after_one_step_survivors_of_either_sign_and_biases_have_moved(initial, ticket, data):
+    trained = reference.train(
+        initial, ticket, 1, protocol(training_iterations=1, evaluation_interval=1), data
+    )
+    for name, mask in ticket.items():
+        before, after = trained.first_weights[name], trained.final_weights[name]
+        for sign in (before > 0, before < 0):
+            assert (
+                float((after != before)[sign & mask].float().mean()) > 0.25
+            )  # the rest feeds hidden units that are dead
+        bias = name.replace(".weight", ".bias")
+        assert not torch.equal(trained.final_weights[bias], trained.first_weights[bias])
+
+
+def test_every_round_has_a_new_optimizer_without_state_that_holds_exactly_the_live_tensors(initial, data):
+    optimizers, states = [], []
+
+    def check(weights, masks, optimizer, when):
+        held = [id(p) for group in optimizer.param_groups for p in group["params"]]
+        assert held == [id(value) for value in weights.values()]
+        if when == "before" and optimizer not in optimizers:
+            optimizers.append(optimizer)
+            states.append(len(optimizer.state))
+
+    reference.iterative_pruning(initial, SEEDS[:3], protocol(), data, step=watched(check))
+    assert len(optimizers) == 3 and states == [0, 0, 0]
+    assert all(int(state["step"]) == 4 for optimizer in optimizers for state in optimizer.state.values())
+
+
+def test_training_takes_as_many_steps_as_its_protocol_says_and_evaluates_at_every_interval(initial, data):
+    steps = []
+    trained = reference.train(
+        initial, masking.ones(initial), 1, SHORT, data, watched(lambda *arguments: steps.append(arguments[3]))
+    )
+    assert steps.count("after") == SHORT.training_iterations
+    assert trained.iterations == [0, 5, 10, 15, 20]
+    assert (
+        len(trained.validation_losses)
+        == len(trained.validation_accuracies)
+        == len(trained.test_accuracies)
+        == 5
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "momentum"),
+    [("adam", "Adam", None), ("sgd", "SGD", 0.0), ("momentum", "SGD", 0.9), ("adadelta", "Adadelta", None)],
+)
+def test_optimizers_by_name(initial, name, kind, momentum):
+    live = {key: value.clone().requires_grad_() for key, value in initial.items()}
+    optimizer = reference.new_optimizer(live, protocol(optimizer=name, learning_rate=0.25))
+    assert type(optimizer).__name__ == kind
+    assert optimizer.param_groups[0]["lr"] == 0.25
+    assert optimizer.param_groups[0].get("momentum") == momentum
+    assert not any(group["weight_decay"] for group in optimizer.param_groups)
+
+
+# --- what is read off afterwards -------------------------------------------------------------------------------------------
+
+
+def test_the_reference_learns(rounds):
+    dense = rounds[0]
+    assert dense.validation_accuracies[0] < 0.4 < 0.8 < dense.validation_accuracies[-1]
+    assert dense.validation_losses[-1] < 0.5 * dense.validation_losses[0]
+
+
+def test_early_stop_is_the_first_minimum_of_validation_loss_and_nothing_else():
+    planted = reference.Round(
+        {}, {}, {}, [0, 5, 10, 15, 20], [9.0, 3.0, 2.0, 2.0, 4.0], [0.1] * 5, [0, 0, 0, 0, 1]
+    )
+    assert planted.iterations[planted.early_stop] == 10
+
+
+def test_permuting_test_labels_does_not_move_the_early_stop(initial, data):
+    masks = masking.ones(initial)
+    other = dataclasses.replace(data, test_labels=data.test_labels.flip(0))
+    honest, permuted = (reference.train(initial, masks, 1, SHORT, which) for which in (data, other))
+    assert honest.test_accuracies != permuted.test_accuracies
+    assert honest.validation_losses == permuted.validation_losses
+    assert honest.early_stop == permuted.early_stop
+    assert digest(honest.final_weights) == digest(permuted.final_weights)
