@@ -154,19 +154,24 @@ def reproduce(options):
 
 
 def bench(options):
-    from lth_utils import bench, pictures
+    from lth_utils import ROOT, bench, plots
 
     measured = bench.run(tell=print)
-    bench.save(measured, pictures.ROOT / "figures" / "bench.json")
-    pictures.save(*bench.draw(measured), "bench")
+    bench.save(measured, ROOT / "figures" / "bench.json")
+    plots.save(*bench.draw(measured), "bench")
     print(bench.summary(measured))
 
 
 def report(options):
-    from lth_utils import notebooks, records
+    from lth_utils import experiments, notebooks, records
 
-    new = records.adopt(records.read())
-    print(f"{new} new runs adopted, {len(records.manifest())} in the manifest")
+    stored = records.read()
+    for name, plan in experiments.waves().items():
+        wave = stored[stored["run_key"].isin([run.key for run in plan])]
+        if len(wave) == len(plan):
+            print(f"{name}: {records.adopt(wave)} new of {len(plan)} runs adopted")
+        else:
+            print(f"{name}: {len(plan) - len(wave)} of {len(plan)} runs missing, not adopted")
     notebooks.report(tell=print)
 
 

@@ -24,7 +24,8 @@ from matplotlib.figure import Figure
 
 from lth_utils import data as data_room
 from lth_utils import masks as masking
-from lth_utils import networks, paper, style, training
+from lth_utils import networks, paper, training
+from lth_utils.plots import style
 
 SHORT, LONG = 100, 300  # iterations
 REPEATS = {"lenet": 3, "conv2": 1}

@@ -16,15 +16,15 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
+from lth_utils import ROOT, experiments, networks, paper, records, training
 from lth_utils import data as data_room
-from lth_utils import experiments, networks, paper, records, training
 from lth_utils import masks as masking
 from lth_utils.chains import Chain
 from lth_utils.experiments import Run
 
 CLAIM_POLL_SECONDS = 2.0
 ERRORS_KEPT = 40
-QUICK_RECORDS = records.ROOT / "build" / "records"
+QUICK_RECORDS = ROOT / "build" / "records"
 
 
 class Campaign:
@@ -153,7 +153,7 @@ def obtain(plan: list[Run], profile: str) -> pd.DataFrame:
     if profile == "report":
         frame = records.read_adopted()
     else:
-        folder = QUICK_RECORDS if profile == "quick" else records.COMMITTED
+        folder = chain(profile).folder
         work = Campaign(plan, folder, default_device())
         with tqdm(total=len(work.missing()), desc="training", unit="run", disable=None) as bar:
             work.work(done=lambda runs, _: bar.update(len(runs)))
@@ -163,6 +163,11 @@ def obtain(plan: list[Run], profile: str) -> pd.DataFrame:
     if missing:
         raise records.StoreError(f"{len(missing)} planned run(s) have no record; the first: {missing[0]}")
     return frame[frame["run_key"].isin(keys)].sort_values(list(records.IDENTITY)).reset_index(drop=True)
+
+
+def chain(profile: str) -> Chain:
+    """What the runs of a notebook's profile left beside their records."""
+    return Chain(QUICK_RECORDS if profile == "quick" else records.COMMITTED)
 
 
 def default_device() -> str:
@@ -220,7 +225,7 @@ def device_name(device: str) -> str:
 
 def code_version() -> str:
     """The commit that is checked out, with "+" if tracked files differ from it; "unknown" outside a checkout."""
-    git = ["git", "-C", str(records.ROOT)]
+    git = ["git", "-C", str(ROOT)]
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
         commit = subprocess.run(
             [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True

@@ -1,7 +1,7 @@
 """The paper's experiments as plans: which networks are trained, from which weights, under which masks.
 
-A plan is a list of runs. A run says everything about one training except how it is executed; `starting_point`
-turns it into weights and masks once the runs it depends on are done. Reads like the paper, top to bottom.
+A run says everything about one training except how it is executed; `starting_point` turns it into weights and masks
+once the runs it depends on are done. A plan is a list of runs.
 """
 
 import hashlib
@@ -157,6 +157,7 @@ BASELINE_SETTINGS = {  # variant -> what differs from the paper's protocol, and 
 def baseline(profile: str) -> list[Run]:
     """Dense Lenets under the settings that an earlier attempt reported, and under three pixel scalings."""
     quick = profile == "quick"
+    short = {"training_iterations": 1_000, "train_evaluation_examples": 5_000} if quick else {}
     return [
         Run(
             network="lenet",
@@ -167,7 +168,7 @@ def baseline(profile: str) -> list[Run]:
             study="baseline",
             scale="quick" if quick else "short",
             protocol=replace(
-                paper.protocol("lenet"), training_iterations=1_000 if quick else iterations, **changes
+                paper.protocol("lenet"), **({"training_iterations": iterations} | short | changes)
             ),
             test_curve_until=2_000,
         )
@@ -212,13 +213,19 @@ def lenet_wave(wave: int) -> list[Run]:
     raise ValueError(f"Lenet has waves 1, 2 and 3, got {wave}")
 
 
+def waves() -> dict[str, list[Run]]:
+    """Everything that the report may show, in the order in which it is adopted: a wave is shown when it is whole."""
+    return {
+        "notebook 01": baseline("report"),
+        **{f"Lenet, wave {number}": lenet_wave(number) for number in (1, 2, 3)},
+    }
+
+
 def plan(network: str, scale: str = "paper", wave: int = 2) -> list[Run]:
     """All runs of one network at one scale, in the order of their value to the report."""
     if network == "lenet" and scale == "paper":
         return lenet_wave(wave)
-    raise ValueError(
-        f"no plan for network {network!r} at scale {scale!r} yet; there is one for lenet at scale paper"
-    )
+    raise ValueError(f"no plan for network {network!r} at scale {scale!r}; there is one for lenet at paper")
 
 
 # ---------------------------------------------------------------- from a run to weights and masks

@@ -22,7 +22,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-ROOT = Path(__file__).resolve().parents[1]
+from lth_utils import ROOT
+
 COMMITTED = ROOT / "notebooks" / "records"
 
 IDENTITY = {

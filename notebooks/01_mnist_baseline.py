@@ -32,7 +32,8 @@
 profile = "report"
 
 # %%
-from lth_utils import campaign, comparisons, experiments, notebooks, paper, plots, records
+from lth_utils import campaign, experiments, notebooks, paper, plots, records
+from lth_utils.plots import comparisons
 
 print(notebooks.check_profile(profile))
 compared = profile != "quick"  # numbers of laptop scale are compared with nothing
@@ -324,10 +325,9 @@ if compared:
 # iteration. Look for strokes in the middle, then at the corners.
 
 # %%
-from lth_utils.chains import Chain
 
 run = next(run for run in experiments.baseline(profile) if run.keeps_weights)
-kept = Chain(records.COMMITTED if compared else campaign.QUICK_RECORDS)
+kept = campaign.chain(profile)
 weights = kept.dense_weights(run)["fc1.weight"].reshape(-1, 28, 28)
 figure, table = plots.weight_images(weights[:30])
 alt = "Weights of thirty hidden units as images: patches of both signs in the middle, fine noise along the border."

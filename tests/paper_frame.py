@@ -7,7 +7,8 @@ the shipped curves do not show (deeper networks, points outside a plot's axis) g
 import numpy as np
 import pandas as pd
 
-from lth_utils import claims, measures, paper
+from lth_utils import claims, paper
+from lth_utils.claims import measures
 
 ITERATIONS = {"lenet": 50_000, "conv2": 20_000, "conv4": 25_000, "conv6": 30_000}
 PLACEHOLDERS = dict.fromkeys(claims.PAPER_METRICS.values(), 0.5) | {"early_stop_iteration": 10_000.0}

@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 from paper_frame import needed_runs, paper_frame
 
-from lth_utils import claims, statistics
-from lth_utils.grids import grid
-from lth_utils.measures import Sample, measure
+from lth_utils import claims
+from lth_utils.claims import statistics
+from lth_utils.claims.grids import grid
+from lth_utils.claims.measures import Sample, measure
 
 LEDGER_SHA256 = "50d77305569cd5c9d64974ebfb3dc88be9ab23a43719436721e8e2d679f946a1"
 SECTION_4 = {f"C{number}" for number in range(39, 55)}

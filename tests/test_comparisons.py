@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from synthetic import record
 
-from lth_utils import comparisons, plots, records
+from lth_utils import plots, records
+from lth_utils.plots import comparisons
 
 LABELS = {"": "constant", "step_decay": "decayed"}
 

@@ -22,7 +22,8 @@ import torch
 from PIL import Image
 from torchvision.datasets import CIFAR10
 
-from lth_utils import data, sources
+from lth_utils import data
+from lth_utils.data import sources
 
 IMAGE_SHAPES = {"mnist": (1, 4, 5), "cifar10": (3, 4, 5)}
 TRAIN, TEST, VALIDATION = 10, 2, 3

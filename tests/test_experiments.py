@@ -361,3 +361,10 @@ def test_a_run_knows_its_key_from_its_identity_alone():
     assert first.key == records.run_key(first.identity)
     assert dataclasses.replace(first, test_curve_until=100).key == first.key
     assert dataclasses.replace(first, protocol=protocol(batch_size=9)).key != first.key
+
+
+def test_the_report_may_show_every_planned_wave_and_nothing_else():
+    waves = experiments.waves()
+    together = {r.key for wave in waves.values() for r in wave}
+    assert len(waves) >= 4
+    assert together == {r.key for r in experiments.plan("lenet", wave=3) + experiments.baseline("report")}

@@ -13,7 +13,8 @@ import nbformat
 import pytest
 from nbformat import v4
 
-from lth_utils import _notebook_rules, notebooks
+from lth_utils import notebooks
+from lth_utils.notebooks import rules
 
 # Every notebook of the project: one that vanishes fails here, and a new one is added here.
 EXPECTED: list[str] = ["01_mnist_baseline"]
@@ -69,7 +70,7 @@ def test_no_executed_notebook_stands_without_its_source():
 
 def test_jupytext_is_configured_like_the_header_of_the_notebooks():
     configured = tomllib.loads((notebooks.ROOT / "jupytext.toml").read_text())
-    assert configured == {"formats": "ipynb,py:percent", **_notebook_rules.FILTERS}
+    assert configured == {"formats": "ipynb,py:percent", **rules.FILTERS}
     written = jupytext.writes(notebooks.normalise(v4.new_notebook()), fmt="py:percent")
     assert written.startswith(notebooks.HEADER), "so that saving in JupyterLab leaves the header alone"
 
@@ -105,7 +106,7 @@ def test_a_good_notebook_has_no_problem(good):
 
 
 def test_normal_form_keeps_sources_tags_and_outputs_and_is_stable(good):
-    executed = _notebook_rules.read(good / "07_tiny.ipynb")
+    executed = rules.read(good / "07_tiny.ipynb")
     text = nbformat.writes(executed)
     assert nbformat.writes(notebooks.normalise(executed)) == text == nbformat.writes(executed)
     assert [cell.get("execution_count") for cell in executed.cells] == [None, 1, 2, 3, 4]
@@ -115,7 +116,7 @@ def test_normal_form_keeps_sources_tags_and_outputs_and_is_stable(good):
 
 
 def test_normal_form_undoes_what_papermill_and_nbclient_add(good):
-    clean = _notebook_rules.read(good / "07_tiny.ipynb")
+    clean = rules.read(good / "07_tiny.ipynb")
     noisy = copy.deepcopy(clean)
     for count, cell in enumerate(noisy.cells):
         cell.id = f"random{count}"
@@ -217,7 +218,7 @@ SABOTAGES = {
 def test_a_spoiled_run_is_noticed(sabotage, spoiled):
     spoil, expected = SABOTAGES[sabotage]
     path = spoiled / "07_tiny.ipynb"
-    notebook = _notebook_rules.read(path)
+    notebook = rules.read(path)
     spoil(notebook)
     nbformat.write(notebook, path)
     assert expected in "\n".join(notebooks.run_problems(path))
@@ -225,7 +226,7 @@ def test_a_spoiled_run_is_noticed(sabotage, spoiled):
 
 def test_the_user_name_is_noticed_unless_it_is_a_word_of_the_notebook(spoiled, monkeypatch):
     path = spoiled / "07_tiny.ipynb"
-    notebook = _notebook_rules.read(path)
+    notebook = rules.read(path)
     _stream("trained by grace with adam, root of all")(notebook)
     nbformat.write(notebook, path)
     found = {}
@@ -237,7 +238,7 @@ def test_the_user_name_is_noticed_unless_it_is_a_word_of_the_notebook(spoiled, m
 
 def test_claim_ids_and_an_announced_exception_are_no_problem(spoiled):
     path = spoiled / "07_tiny.ipynb"
-    notebook = _notebook_rules.read(path)
+    notebook = rules.read(path)
     notebook.cells[
         3
     ].source = 'claims.compare(runs, ["C4", "C05"], kind="about")\nfigure, table = plots.curves(runs)'
@@ -357,7 +358,7 @@ def test_execution_uses_this_python_in_the_notebooks_folder_and_is_silent(tmp_pa
     assert (
         notebooks.execute(folder / "07_facts.ipynb", output, {"profile": "quick", "num_trials": 3}) == output
     )
-    executed = _notebook_rules.read(output)
+    executed = rules.read(output)
     assert executed.cells[1].metadata.tags == ["injected-parameters"]
     assert executed.cells[-1].outputs[0].text == f"quick 3 {sys.executable} {folder}\n"
     assert capfd.readouterr() == ("", "")
@@ -394,7 +395,7 @@ def test_a_failing_cell_is_told_in_a_few_lines_and_stops_the_run(tmp_path, monke
     assert "json/decoder.py" in message and len(message.splitlines()) < 12 and "\x1b" not in message
     assert caught.value.__cause__ is None and caught.value.__suppress_context__
     assert "07 Does a tiny notebook pass? [07_tiny at profile quick]" in terminal.written
-    executed = _notebook_rules.read(tmp_path / "build" / "notebooks" / "07_tiny.ipynb")
+    executed = rules.read(tmp_path / "build" / "notebooks" / "07_tiny.ipynb")
     assert "JSONDecodeError" in str(executed.cells) and "never reached\\n" not in str(executed.cells)
     assert not (tmp_path / "build" / "notebooks" / "08_later.ipynb").exists()
 

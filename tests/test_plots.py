@@ -15,7 +15,8 @@ from matplotlib import colors
 from matplotlib._pylab_helpers import Gcf
 from PIL import Image
 
-from lth_utils import claims, paper, pictures, plots, style, tables
+from lth_utils import claims, paper, plots
+from lth_utils.plots import pictures, style, tables
 
 METRICS = [*tables.FIVE_PANELS, "validation_accuracy_at_early_stop"]
 ITERATIONS = {"lenet": 50_000, "conv2": 20_000, "conv4": 25_000, "conv6": 30_000}

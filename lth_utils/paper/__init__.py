@@ -193,5 +193,3 @@ def claims() -> pd.DataFrame:
 def _table(name):
     with files(__name__).joinpath(name).open(encoding="utf-8") as file:
         return pd.read_csv(file, keep_default_na=True)
-
-

@@ -14,11 +14,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lth_utils import style
-from lth_utils.panels import Drawing
-from lth_utils.tables import alt_text
-
-ROOT = Path(__file__).resolve().parents[1]
+from lth_utils import ROOT
+from lth_utils.plots import style
+from lth_utils.plots.panels import Drawing
+from lth_utils.plots.tables import alt_text
 
 
 @style.styled

@@ -19,8 +19,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from lth_utils.grids import Grid, grid
-from lth_utils.statistics import rank_correlation
+from lth_utils.claims.grids import Grid, grid
+from lth_utils.claims.statistics import rank_correlation
 
 LOWER_IS_BETTER = ("early_stop_iteration",)
 

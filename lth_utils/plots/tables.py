@@ -10,10 +10,11 @@ from functools import cache
 
 import pandas as pd
 
-from lth_utils import paper, style
+from lth_utils import paper
 from lth_utils.claims import PAPER_METRICS, paper_series
-from lth_utils.grids import readings
-from lth_utils.statistics import t_interval
+from lth_utils.claims.grids import readings
+from lth_utils.claims.statistics import t_interval
+from lth_utils.plots import style
 
 SERIES = ["network", "arm", "procedure"]
 FIVE_PANELS = (  # panels 1 to 5 of Figures 12 and 13

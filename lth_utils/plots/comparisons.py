@@ -8,8 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from lth_utils import tables
-from lth_utils.statistics import decision, t_interval
+from lth_utils.claims.statistics import decision, t_interval
+from lth_utils.plots import tables
 
 LAPTOP = " (laptop scale)"
 PAPER = "the paper (digitized)"

@@ -1,7 +1,7 @@
 """Run the notebooks: papermill with checked parameters, and a report that is never half-written.
 
 This room knows profiles, kernels and files; the form of a notebook file and the rules it must meet stand in
-``_notebook_rules.py`` and are offered from here. It refuses to know what a notebook says. Notebook tools are
+``rules.py`` and are offered from here. It refuses to know what a notebook says. Notebook tools are
 imported inside functions, so that a notebook may import this module for ``check_profile`` at no cost.
 """
 
@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from lth_utils._notebook_rules import (  # offered from here
+from lth_utils import ROOT
+from lth_utils.notebooks.rules import (  # offered from here
     HEADER,
     KERNEL,
     declared_parameters,
@@ -29,7 +30,6 @@ __all__ = ["FOLDER", "HEADER", "PROFILES", "NotebookError", "check_parameters", 
 __all__ += ["committed_problems", "execute", "names", "normalise", "pair_problems"]
 __all__ += ["picture_problems", "report", "run_all", "run_problems"]
 
-ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks"
 BUILD = ROOT / "build"
 PROFILES = {

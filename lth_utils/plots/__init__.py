@@ -1,8 +1,7 @@
 """One function per figure type: tidy records in, (figure, table) out; the table holds exactly what was drawn.
 
-Functions draw on given axes or on a figure of their own and never save; `save` writes a figure once and returns the
-picture that a notebook cell ends with. Bars are minimum to maximum over trials, faint dots single trials, grey the
-paper's own curves. Knows nothing of training; the look is `style`, the numbers are `tables`.
+`save` alone writes, and returns the picture that a notebook cell ends with. Bars are minimum to maximum over trials,
+faint dots single trials, grey the paper's own curves. The look is `style`, the numbers are `tables`.
 """
 
 from collections.abc import Iterable
@@ -10,10 +9,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from lth_utils import panels, paper, style, tables
-from lth_utils.panels import Drawing, against_percent_remaining, paired_differences
-from lth_utils.pictures import Picture, gallery, save, weight_images
-from lth_utils.tables import alt_text, rungs
+from lth_utils import paper
+from lth_utils.plots import panels, style, tables
+from lth_utils.plots.panels import Drawing, against_percent_remaining, paired_differences
+from lth_utils.plots.pictures import Picture, gallery, save, weight_images
+from lth_utils.plots.tables import alt_text, rungs
 
 __all__ = [  # with the functions below, all that a notebook needs
     "Drawing",

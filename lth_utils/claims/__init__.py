@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from lth_utils import paper
-from lth_utils.grids import grid
-from lth_utils.measures import Sample, measure
-from lth_utils.statistics import (
+from lth_utils.claims.grids import grid
+from lth_utils.claims.measures import Sample, measure
+from lth_utils.claims.statistics import (
     FEWEST_TRIALS,
     Interval,
     decision,

@@ -11,7 +11,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lth_utils import paper, style, tables
+from lth_utils import paper
+from lth_utils.plots import style, tables
 
 Drawing = tuple[Figure, pd.DataFrame]
 TICKET = "winning_ticket"

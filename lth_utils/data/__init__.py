@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lth_utils import sources
-from lth_utils.sources import SOURCES, Arrays, DataError, Source
+from lth_utils import ROOT
+from lth_utils.data import sources
+from lth_utils.data.sources import SOURCES, Arrays, DataError, Source
 
-ROOT = Path(__file__).resolve().parents[1]
 VALIDATION_SIZE = 5000  # Section 2 and Figure 2: "randomly sampled" from the training set
 _log = logging.getLogger(__name__)
 
