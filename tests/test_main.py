@@ -198,9 +198,14 @@ def test_more_than_twelve_hours_need_a_budget(capsys, store, monkeypatch):
     assert status == 0 and "0 left" in shown
 
 
-def test_a_budget_reaches_the_workers(capsys, store):
-    status, shown, _ = run(capsys, "train", "--device", "cpu", "--budget", "0s", "--workers", "1")
-    assert status == 0 and "2 runs trained" in shown and "2 left" in shown
+def test_budget_device_and_number_of_workers_reach_the_workers(capsys, store, plan, monkeypatch):
+    asked = []
+    monkeypatch.setattr(workers, "execute", lambda *arguments, **options: asked.append((arguments, options)))
+    status, shown, _ = run(capsys, "train", "--device", "cpu", "--budget", "25m", "--workers", "3")
+    assert status == 0 and "0 runs trained" in shown and "4 left" in shown
+    (((asked_plan, count), options),) = asked
+    assert (asked_plan, count) == (plan, 3)
+    assert (options["budget_seconds"], options["device"]) == (1500, "cpu")
 
 
 # --- disks that refuse, people who interrupt ---------------------------------------------------------------------------------
