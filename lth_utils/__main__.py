@@ -61,6 +61,9 @@ def _parser():
     command.add_argument("--dry-run", action="store_true", help="print the plan and its estimated time only")
     command.set_defaults(run=train)
 
+    command = commands.add_parser("bench", help="how fast this machine trains; writes figures/bench.*")
+    command.set_defaults(run=bench)
+
     command = commands.add_parser("reproduce", help="run every notebook at laptop scale into build/")
     command.set_defaults(run=reproduce)
 
