@@ -101,7 +101,10 @@ class SparseLinear(StackedLayer):
         self.owner = torch.repeat_interleave(torch.arange(self.networks), counts)
         rows = torch.cat([row for row, _ in self.survivors]) + self.owner * self.outputs
         self.shared_columns = torch.cat([column for _, column in self.survivors])
-        self.pattern = _Pattern(rows, self.shared_columns + self.owner * self.inputs, self.shape)
+        columns = self.shared_columns + self.owner * self.inputs
+        self.matrices = _Matrices(
+            rows, columns, self.shared_columns, self.inputs, self.shape, self.weight.detach()
+        )
 
     @property
     def shape(self):
@@ -110,14 +113,12 @@ class SparseLinear(StackedLayer):
     def __call__(self, activations: Tensor) -> Tensor:
         """[K, in, images] -> [K, out, images]"""
         stacked = activations.reshape(self.shape[1], -1)
-        product = _SparseAffine.apply(self.weight, self.bias, stacked, self.pattern)
+        product = _SparseAffine.apply(self.weight, self.bias, stacked, self.matrices)
         return product.view(self.networks, self.outputs, -1)
 
     def on_shared(self, features: Tensor) -> Tensor:
         """The same inputs [in, images] for every network -> [K, out, images]; without gradients."""
-        size = (self.shape[0], self.inputs)
-        matrix = _csr(self.pattern.row_starts, self.shared_columns.int(), self.weight.detach(), size)
-        product = torch.addmm(_as_columns(self.bias.detach(), features), matrix, features)
+        product = torch.addmm(_as_columns(self.bias.detach(), features), self.matrices.shared, features)
         return product.view(self.networks, self.outputs, -1)
 
     def select(self, chosen: Tensor, new: list[Tensor], old: list[Tensor]) -> None:
@@ -132,22 +133,25 @@ class SparseLinear(StackedLayer):
         return list(zip(weights, self.bias.detach().clone(), strict=True))
 
 
-class _Pattern:
-    """Where the survivors of a CSR matrix [rows, columns] lie, for the product and for its transpose."""
+class _Matrices:
+    """The CSR matrices of a layer, built once: two share the memory of the weights, two have values of their own."""
 
-    def __init__(self, rows: Tensor, columns: Tensor, size: tuple[int, int]):
-        self.size, self.columns = size, columns.int()
-        self.row_starts = _starts(rows, size[0])
-        self.transposed_order = torch.argsort(columns * size[0] + rows)
-        self.transposed_columns = rows[self.transposed_order].int()
-        self.transposed_starts = _starts(columns, size[1])
+    def __init__(
+        self, rows: Tensor, columns: Tensor, shared_columns: Tensor, inputs: int, size, values: Tensor
+    ):
+        starts = _starts(rows, size[0])
+        self.forward = _csr(starts, columns.int(), values, size)
+        self.shared = _csr(starts, shared_columns.int(), values, (size[0], inputs))
+        self.gradient = _csr(starts, columns.int(), torch.zeros_like(values), size)
+        self.order = torch.argsort(columns * size[0] + rows)
+        self.turned = _csr(
+            _starts(columns, size[1]), rows[self.order].int(), torch.zeros_like(values), size[::-1]
+        )
 
-    def matrix(self, values: Tensor) -> Tensor:
-        return _csr(self.row_starts, self.columns, values, self.size)
-
-    def transposed(self, values: Tensor) -> Tensor:
-        values = values.index_select(0, self.transposed_order)
-        return _csr(self.transposed_starts, self.transposed_columns, values, self.size[::-1])
+    def transposed(self) -> Tensor:
+        """The transpose with the present weights."""
+        torch.index_select(self.forward.values(), 0, self.order, out=self.turned.values())
+        return self.turned
 
 
 def _starts(indices, length):
@@ -165,18 +169,18 @@ class _SparseAffine(torch.autograd.Function):
     """bias + CSR matrix @ dense; the gradient of the values is sampled on the matrix's own pattern."""
 
     @staticmethod
-    def forward(ctx, values, bias, dense, pattern):
-        ctx.save_for_backward(values, bias, dense)
-        ctx.pattern = pattern
-        return torch.addmm(_as_columns(bias, dense), pattern.matrix(values), dense)
+    def forward(ctx, values, bias, dense, matrices):
+        ctx.save_for_backward(bias, dense)
+        ctx.matrices = matrices
+        return torch.addmm(_as_columns(bias, dense), matrices.forward, dense)
 
     @staticmethod
     def backward(ctx, gradient):
-        values, bias, dense = ctx.saved_tensors
-        matrix = ctx.pattern.matrix(values)
-        for_values = torch.sparse.sampled_addmm(matrix, gradient, dense.t(), beta=0.0).values()
-        for_dense = ctx.pattern.transposed(values) @ gradient if ctx.needs_input_grad[2] else None
-        return for_values, gradient.sum(1).view_as(bias), for_dense, None
+        bias, dense = ctx.saved_tensors
+        sampled = ctx.matrices.gradient
+        torch.sparse.sampled_addmm(sampled, gradient, dense.t(), beta=0.0, out=sampled)
+        for_dense = ctx.matrices.transposed() @ gradient if ctx.needs_input_grad[2] else None
+        return sampled.values(), gradient.sum(1).view_as(bias), for_dense, None
 
 
 def _as_columns(bias, dense):
