@@ -118,6 +118,7 @@ class SparseLinear(StackedLayer):
 
     def on_shared(self, features: Tensor) -> Tensor:
         """The same inputs [in, images] for every network -> [K, out, images]; without gradients."""
+        features = features.contiguous()
         product = torch.addmm(_as_columns(self.bias.detach(), features), self.matrices.shared, features)
         return product.view(self.networks, self.outputs, -1)
 
@@ -231,7 +232,7 @@ class StackedNetwork:
         """Every network the same images [batch, channels, height, width] -> [K, 10, batch]"""
         if self.convolutions:
             return self.logits(images.expand(self.size, *images.shape))
-        return self._classify(self.linears[0].on_shared(images.flatten(1).t().contiguous()))
+        return self._classify(self.linears[0].on_shared(images.flatten(1).t()))
 
     def _convolve(self, images):
         if not self.convolutions:
