@@ -214,7 +214,7 @@ class _Log:
 
 def _result(iterations, curves, final, best, train_at_end, train_at_best, test_at_best):
     loss, accuracy, test = curves
-    minimum = int(np.nanargmin(loss))
+    minimum = int(np.nanargmin(loss)) if np.isfinite(loss).any() else 0
     return Result(
         curves={
             "iteration": iterations,

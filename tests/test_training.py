@@ -499,3 +499,23 @@ def test_batches_of_a_stack_are_cut_from_the_stream_one_after_the_other(data, in
     for k, seed in enumerate((8, 9)):
         stream = torch.cat([batch[k] for batch in seen])
         assert torch.equal(stream, images[training.DataOrder(seed, 120).take(160)])
+
+
+def test_a_network_that_is_broken_from_the_start_is_recorded_and_leaves_its_neighbour_alone_bit_for_bit():
+    healthy, other = networks.initial_weights("lenet", 0), networks.initial_weights("lenet", 1)
+    broken = {name: torch.full_like(value, float("nan")) for name, value in other.items()}
+    (first, diverged), (second, _) = (
+        training.train(
+            "lenet",
+            initial_weights=[healthy, neighbour],
+            masks=[pruned("lenet", 1)] * 2,
+            seeds=[0, 1],
+            protocol=protocol(),
+            data=dataset(),
+        )
+        for neighbour in (broken, other)
+    )
+    assert (first.diverged, diverged.diverged, diverged.early_stop_iteration) == (False, True, 0)
+    assert np.isnan(diverged.validation_loss_at_early_stop)
+    assert all(torch.equal(first.final_weights[name], second.final_weights[name]) for name in healthy)
+    assert np.array_equal(first.curves["validation_loss"], second.curves["validation_loss"])
