@@ -104,7 +104,7 @@ class Campaign:
         starts = [experiments.starting_point(run, self.chain) for run in runs]
         companions = [index for index, run in enumerate(runs) if run.procedure == "continued"]
         everyone = starts + [experiments.continuation(runs[i], self.chain, starts[i][1]) for i in companions]
-        before = time.perf_counter()
+        before, cpu_before = time.perf_counter(), time.process_time()
         results = training.train(
             runs[0].network,
             initial_weights=[weights for weights, _ in everyone],
@@ -115,14 +115,17 @@ class Campaign:
             device=self.device,
             test_curve_until=max(run.test_curve_until for run in runs),
         )
-        seconds = (time.perf_counter() - before) / len(runs)
+        cost = {
+            "wall_seconds": (time.perf_counter() - before) / len(runs),
+            "cpu_seconds": (time.process_time() - cpu_before) / len(runs),
+        }
         pruned_from = list(results[: len(runs)])
         for index, result in zip(companions, results[len(runs) :], strict=True):
             pruned_from[index] = result
         rows = []
         for run, result, source, (_, masks) in zip(runs, results, pruned_from, starts, strict=False):
             self._leave(run, masks, result, source)
-            rows.append(_row(run, result, masks, seconds, self.device))
+            rows.append(_row(run, result, masks, cost, self.device))
         records.write(rows, self.folder)
 
     def _leave(self, run, masks, result, pruned_from):
@@ -196,11 +199,12 @@ def _lock(path: Path):
     return file
 
 
-def _row(run, result, masks, seconds, device):
+def _row(run, result, masks, cost, device):
     measures = {name: getattr(result, name) for name in records.MEASURES if hasattr(result, name)}
     return (
         run.identity
         | measures
+        | cost
         | {
             "percent_remaining": 100 * masking.density(masks),
             "training_iterations": run.protocol.training_iterations,
@@ -208,7 +212,6 @@ def _row(run, result, masks, seconds, device):
             "protocol_differences": "; ".join(run.protocol.differences_from_paper()),
             "precision": run.protocol.precision,
             "device": device_name(device),
-            "wall_seconds": seconds,
             "torch_version": torch.__version__,
             "code_version": code_version(),
             "seeds": json.dumps(run.seeds),

@@ -54,6 +54,7 @@ MEASURES = {
     "precision": pa.string(),
     "device": pa.string(),
     "wall_seconds": pa.float64(),
+    "cpu_seconds": pa.float64(),
     "torch_version": pa.string(),
     "code_version": pa.string(),
     "seeds": pa.string(),
