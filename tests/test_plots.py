@@ -282,6 +282,31 @@ def test_paired_differences_from_dense_use_the_same_trials_dense_network():
     assert list(table.loc[table["procedure"] == "iterative", "mean"]) == [300.0, 700.0]
 
 
+def test_difference_panels_stand_side_by_side_and_are_numbered():
+    comparisons = [
+        ("early_stop_iteration", "winning_ticket", "dense"),
+        ("test_accuracy_at_end", "winning_ticket", "random_reinit"),
+    ]
+    figure, table = plots.difference_panels(lenet(), comparisons)
+    assert len(figure.axes) == 2
+    for number, (ax, comparison) in enumerate(zip(figure.axes, comparisons), 1):
+        _, alone = plots.paired_differences(lenet(), *comparison)
+        panel = table[table["panel"] == str(number)].drop(columns="panel").reset_index(drop=True)
+        pd.testing.assert_frame_equal(panel, alone)
+        assert any(
+            is_drawn(ax, rows["percent_remaining"], rows["mean"]) for _, rows in alone.groupby("procedure")
+        )
+
+
+def test_intervals_are_printed_signed_at_the_rungs_that_were_drawn():
+    frame = pd.concat([runs(trials=3), runs(arm="random_reinit", trials=3)], ignore_index=True)
+    frame.loc[frame["arm"] == "random_reinit", "test_accuracy_at_end"] -= 0.01 + 0.001 * frame["trial"]
+    _, table = plots.paired_differences(frame, "test_accuracy_at_end", "winning_ticket", "random_reinit")
+    title, line = plots.intervals(table, [51.3, 13.5]).splitlines()
+    assert title == "Test accuracy at the end (pp): winning ticket minus random reinit"
+    assert line.split() == ["51.3", "%", "+1.10", "[+0.85,", "+1.35]", "n=3"]
+
+
 def test_learning_curves_draw_and_list_every_trial():
     frame = pd.concat([curves((("dense", 0),)).assign(setting=name) for name in ("with", "without")])
     figure, table = plots.learning_curves(frame, paper_dense=True)
@@ -371,7 +396,9 @@ def test_redrawn_figure_has_identical_bytes_and_names_no_version(tmp_path):
 def test_saved_picture_keeps_hues_that_cover_few_pixels(tmp_path):
     picture = plots.save(*plots.figure_1(runs(rounds=range(1, 19))), "name", folder=tmp_path)
     pixels = np.asarray(Image.open(io.BytesIO(picture.png)).convert("RGB"), int).reshape(-1, 3)
-    for network in plots.CONVS:  # only their names are coloured: the panels show the paper's grey curves
+    for (
+        network
+    ) in plots.figures.CONVS:  # only their names are coloured: the panels show the paper's grey curves
         hue = np.array(colors.to_rgb(style.HUES[network])) * 255
         assert np.abs(pixels - hue).max(axis=1).min() < 16
 

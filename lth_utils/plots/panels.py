@@ -1,10 +1,11 @@
-"""What is drawn on one set of axes: a metric over P_m, differences over P_m, curves while training, settings compared.
+"""What is drawn on one set of axes: a metric over P_m, curves while training, settings compared.
 
 Each function takes tidy records and returns (figure, table); without axes it makes a small figure of its own. Bars
 are minimum to maximum over trials, faint dots or lines single trials, grey the paper's own curves.
 """
 
 import textwrap
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -45,7 +46,7 @@ def against_percent_remaining(
         _draw_paper(ax, rows, "percent_remaining", arm)
     for _, rows in _groups(ours):
         _draw_series(ax, rows)
-    style.percent_axis(ax, _ladder(table), scale)
+    style.percent_axis(ax, ladder(table), scale)
     style.value_axis(ax, metric, tables.METRICS[metric], limits)
     _label_networks(ax, ours if len(ours) else theirs)
     if own:
@@ -63,7 +64,7 @@ def _draw_series(ax, rows):
     first = rows.iloc[0]
     look = style.line(first["network"], first["arm"], first["procedure"])
     x = rows["percent_remaining"]
-    _draw_trials(ax, rows, look["color"])
+    draw_trials(ax, rows, look["color"])
     ax.vlines(x, rows["minimum"], rows["maximum"], color=look["color"], linewidth=0.7, alpha=0.6, zorder=3)
     ax.plot(x, rows["mean"], **look, zorder=4)
     late = rows[rows["censored"] > 0]
@@ -73,7 +74,8 @@ def _draw_series(ax, rows):
     ax.vlines(dense["percent_remaining"], dense["minimum"], dense["maximum"], color=style.DENSE, linewidth=1)
 
 
-def _draw_trials(ax, rows, hue):
+def draw_trials(ax: Axes, rows: pd.DataFrame, hue) -> None:
+    """Every trial of every row over P_m as a faint dot."""
     pairs = zip(rows["percent_remaining"], rows["trial_values"], strict=True)
     dots = [(place, float(value)) for place, values in pairs for value in values.split()]
     ax.plot(*np.transpose(dots), ".", color=hue, markersize=3, alpha=0.4, markeredgewidth=0, zorder=3)
@@ -95,7 +97,7 @@ def _label_networks(ax, table):
         style.margin_labels(ax, labels)
 
 
-def _ladder(table):
+def ladder(table: pd.DataFrame) -> Iterable[float]:
     """The rungs that may get ticks: the iterative ones of the one network; several networks share no ladder."""
     if table["network"].nunique() > 1:
         return style.SHARED_TICKS
@@ -125,38 +127,6 @@ def handles(table):
     if (table["source"] == "paper").any():
         entries.append(style.sample("the paper's curves", color=style.PAPER))
     return entries
-
-
-@style.styled
-def paired_differences(
-    frame: pd.DataFrame, metric: str, arm_a: str, arm_b: str, *, ax: Axes | None = None, scale: str = "log"
-) -> Drawing:
-    """arm_a - arm_b within each trial over P_m: the mean, its 95 % t-interval as a bar, every trial as a faint dot.
-
-    Where the bar leaves zero aside, the arms differ at that rung. Accuracies in percentage points.
-    """
-    ax = style.new_figure().subplots() if ax is None else ax
-    table = tables.paired(frame, metric, arm_a, arm_b)
-    ax.axhline(0, color=style.DENSE, linewidth=0.6)
-    for (network, procedure), rows in table.groupby(["network", "procedure"], sort=False):
-        look = style.line(network, arm_a, procedure) | {"linestyle": "none"}
-        x = rows["percent_remaining"]
-        _draw_trials(ax, rows, look["color"])
-        ax.vlines(x, rows["interval_low"], rows["interval_high"], color=look["color"], linewidth=1.0)
-        name = f"{paper.NETWORK_LABELS[network]}, {style.PROCEDURE_LABELS[procedure]}"
-        ax.plot(x, rows["mean"], **look, label=name)
-    style.percent_axis(ax, _ladder(table), scale)
-    unit = ""
-    if "accuracy" in metric:
-        unit = "\n(percentage points)"
-        ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:+.3g}" if value else "0")
-    elif "iteration" in metric:
-        style.iteration_ticks(ax.yaxis)
-    ax.set_ylabel(f"{tables.METRICS[metric]}{unit}")
-    style.remark(ax, f"{style.ARM_LABELS[arm_a]} minus {style.ARM_LABELS[arm_b]}, same trial")
-    if table.groupby(["network", "procedure"]).ngroups > 1:
-        ax.legend()
-    return ax.figure, table
 
 
 def while_training(ax: Axes, curves: pd.DataFrame, metric: str, paper_panel=None) -> pd.DataFrame:

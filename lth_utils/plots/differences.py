@@ -1,0 +1,91 @@
+"""Two arms compared within each trial, over P_m: drawn with their intervals, and printed at named rungs.
+
+A trial's two networks share initial weights or data order, so their difference is much steadier than either of them.
+Takes tidy records; the numbers are `tables.paired`.
+"""
+
+from collections.abc import Iterable
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from lth_utils import paper
+from lth_utils.plots import style, tables
+from lth_utils.plots.panels import Drawing, draw_trials, ladder
+
+
+@style.styled
+def paired_differences(
+    frame: pd.DataFrame, metric: str, arm_a: str, arm_b: str, *, ax: Axes | None = None, scale: str = "log"
+) -> Drawing:
+    """arm_a - arm_b within each trial over P_m: the mean, its 95 % t-interval as a bar, every trial as a faint dot.
+
+    Where the bar leaves zero aside, the arms differ at that rung. Accuracies in percentage points.
+    """
+    ax = style.new_figure().subplots() if ax is None else ax
+    table = tables.paired(frame, metric, arm_a, arm_b)
+    ax.axhline(0, color=style.DENSE, linewidth=0.6)
+    for (network, procedure), rows in table.groupby(["network", "procedure"], sort=False):
+        look = style.line(network, arm_a, procedure) | {"linestyle": "none"}
+        x = rows["percent_remaining"]
+        draw_trials(ax, rows, look["color"])
+        ax.vlines(x, rows["interval_low"], rows["interval_high"], color=look["color"], linewidth=1.0)
+        name = f"{paper.NETWORK_LABELS[network]}, {style.PROCEDURE_LABELS[procedure]}"
+        ax.plot(x, rows["mean"], **look, label=name)
+    style.percent_axis(ax, ladder(table), scale)
+    unit = ""
+    if "accuracy" in metric:
+        unit = "\n(percentage points)"
+        ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:+.3g}" if value else "0")
+    elif "iteration" in metric:
+        style.iteration_ticks(ax.yaxis)
+    ax.set_ylabel(f"{tables.METRICS[metric]}{unit}")
+    style.remark(ax, f"{style.ARM_LABELS[arm_a]} minus {style.ARM_LABELS[arm_b]}, same trial")
+    if table.groupby(["network", "procedure"]).ngroups > 1:
+        ax.legend()
+    return ax.figure, table
+
+
+@style.styled
+def difference_panels(frame: pd.DataFrame, comparisons: Iterable[tuple[str, str, str]]) -> Drawing:
+    """`paired_differences` side by side: a panel per (metric, arm_a, arm_b), numbered in the table's column `panel`."""
+    comparisons = list(comparisons)
+    figure = style.new_figure(1, max(len(comparisons), 2), height=2.5)
+    axes = figure.subplots(1, len(comparisons), squeeze=False)[0]
+    parts = []
+    for number, (ax, (metric, arm_a, arm_b)) in enumerate(zip(axes, comparisons, strict=True), 1):
+        _, table = paired_differences(frame, metric, arm_a, arm_b, ax=ax)
+        table.insert(0, "panel", str(number))
+        parts.append(table)
+    return figure, pd.concat(parts, ignore_index=True)
+
+
+def intervals(table: pd.DataFrame, at: Iterable[float]) -> str:
+    """A table of `paired_differences` or `difference_panels` at named rungs, as plain text: mean [interval], n.
+
+    at: P_m values as the paper prints them. Accuracies in percentage points; a rung that was not drawn is left out.
+    """
+    lines = []
+    for (metric, arm, procedure), rows in table.groupby(["metric", "arm", "procedure"], sort=False):
+        unit = "pp" if "accuracy" in metric else "iterations"
+        what = ", ".join(
+            [tables.METRICS[metric], *([style.PROCEDURE_LABELS[procedure]] * (procedure != "iterative"))]
+        )
+        lines += [""] * bool(lines) + [f"{what} ({unit}): {_spelled(arm)}"]
+        for target in at:
+            rung = tables.nearest_rung(rows["percent_remaining"], target)
+            for row in rows[rows["percent_remaining"] == rung].itertuples():
+                mean, low, high = (
+                    _signed(metric, x) for x in (row.mean, row.interval_low, row.interval_high)
+                )
+                lines.append(f"  {style.percent(target):>5} %  {mean:>8}  [{low}, {high}]  n={row.trials}")
+    return "\n".join(lines)
+
+
+def _spelled(arms):
+    """ "a - b" of a paired table in a reader's words."""
+    return " minus ".join(style.ARM_LABELS[arm] for arm in arms.split(" - "))
+
+
+def _signed(metric, value):
+    return f"{100 * value:+.2f}" if "accuracy" in metric else f"{value:+,.0f}"

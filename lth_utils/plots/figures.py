@@ -1,0 +1,226 @@
+"""The paper's figures, panel by panel: which metric, networks and series each shows, over the paper's own curves.
+
+Takes tidy records (curves for Figures 3 and 11) and returns (figure, table); what is missing from a panel, and any
+scale but the paper's, stands above it.
+"""
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lth_utils import paper
+from lth_utils.plots import panels, style, tables
+from lth_utils.plots.panels import Drawing
+
+NO_RECORDS = "no records yet, the paper's curves alone"
+LAPTOP = "laptop scale"
+TICKET, REINIT, RANDOM = "winning_ticket", "random_reinit", "random_sparsity"
+ITERATIVE = ((TICKET, "iterative"), (REINIT, "iterative"))
+ONE_SHOT = ((TICKET, "one_shot"), (REINIT, "one_shot"))
+CONVS = ("conv2", "conv4", "conv6")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One panel of a figure over P_m: what is measured, on which networks, in which series."""
+
+    metric: str
+    paper: str  # number of the same panel in the paper's figure
+    networks: tuple[str, ...] = ("lenet",)
+    series: tuple[tuple[str, str], ...]  # (arm, procedure)
+    limits: tuple[float, float]  # y axis; what lies outside leaves the picture as it does in the paper's
+    scale: str = "log"
+    heading: str = ""
+
+
+def _panels(metrics, networks, series, limits, first=1):
+    numbered = enumerate(zip(metrics, limits, strict=True), first)
+    return tuple(
+        Panel(metric=metric, paper=str(number), networks=networks, series=series, limits=limit)
+        for number, (metric, limit) in numbered
+    )
+
+
+AT_EARLY_STOP = ("early_stop_iteration", "test_accuracy_at_early_stop", "train_accuracy_at_early_stop")
+ALL_FIVE = (*AT_EARLY_STOP, "test_accuracy_at_end", "train_accuracy_at_end")
+LENET_LIMITS = ((0, 40_000), (0.94, 0.99), (0.94, 1.001), (0.94, 0.99), (0.94, 1.001))
+CONV_LIMITS = ((0, 20_000), (0.55, 0.85), (0.55, 1.005), (0.55, 0.85), (0.55, 1.005))
+AGAINST_RANDOM = ((TICKET, "iterative"), (RANDOM, "iterative"))
+THREE_ARMS = (*ITERATIVE, (RANDOM, "iterative"))
+
+LENET_FIVE = _panels(ALL_FIVE, ("lenet",), (*ITERATIVE, *ONE_SHOT), LENET_LIMITS)
+CONV_FIVE = _panels(ALL_FIVE, CONVS, ITERATIVE, CONV_LIMITS)
+FIGURES = {  # the paper's figure -> its panels, left to right, top to bottom
+    "1": (
+        Panel(metric=AT_EARLY_STOP[0], paper="1", series=AGAINST_RANDOM, limits=(0, 50_000)),
+        Panel(metric=AT_EARLY_STOP[0], paper="2", networks=CONVS, series=AGAINST_RANDOM, limits=(0, 30_000)),
+        Panel(metric=AT_EARLY_STOP[1], paper="3", series=AGAINST_RANDOM, limits=(0.9, 0.99)),
+        Panel(metric=AT_EARLY_STOP[1], paper="4", networks=CONVS, series=AGAINST_RANDOM, limits=(0.55, 0.85)),
+    ),
+    "4": (
+        *LENET_FIVE[:4],
+        Panel(metric=AT_EARLY_STOP[0], paper="5", series=ONE_SHOT, limits=LENET_LIMITS[0], scale="linear"),
+        Panel(metric=AT_EARLY_STOP[1], paper="6", series=ONE_SHOT, limits=LENET_LIMITS[1], scale="linear"),
+    ),
+    "5": CONV_FIVE[:4],
+    "9": _panels(
+        ("early_stop_iteration", "validation_accuracy_at_early_stop"),
+        ("lenet",),
+        ((TICKET, "iterative"), (TICKET, "continued")),
+        ((0, 50_000), (0.88, 1.0)),
+    ),
+    "12": LENET_FIVE,
+    "13": CONV_FIVE,
+    "14": (
+        *(
+            Panel(
+                metric="test_accuracy_at_end",
+                paper=str(number),
+                networks=(network,),
+                series=THREE_ARMS,
+                limits=(0.88, 0.99) if network == "lenet" else (0.55, 0.85),
+                heading=paper.NETWORK_LABELS[network],
+            )
+            for number, network in enumerate(("lenet", *CONVS), 1)
+        ),
+    ),
+}
+GRIDS = {"1": (2, 2), "4": (2, 3), "5": (2, 2), "9": (1, 2), "12": (2, 3), "13": (2, 3), "14": (2, 2)}
+
+
+def figure_1(frame: pd.DataFrame) -> Drawing:
+    """Winning tickets against random sparse networks. Conv-6 is the variant "conv_rate_10" here."""
+    return _compose("1", frame)
+
+
+def figure_4(frame: pd.DataFrame) -> Drawing:
+    """Lenet: tickets and reinits, iterative and one-shot; the last two panels are one-shot on a linear axis."""
+    return _compose("4", frame)
+
+
+def figure_5(frame: pd.DataFrame) -> Drawing:
+    """Conv-2/4/6: tickets and random reinits."""
+    return _compose("5", frame)
+
+
+def figure_9(frame: pd.DataFrame) -> Drawing:
+    """Lenet: resetting to the initial weights against continued training (Appendix B)."""
+    return _compose("9", frame)
+
+
+def figure_12(frame: pd.DataFrame) -> Drawing:
+    """Figure 4's measures and train accuracy at the end (Appendix D)."""
+    return _compose("12", frame)
+
+
+def figure_13(frame: pd.DataFrame) -> Drawing:
+    """Figure 5's measures and train accuracy at the end (Appendix D)."""
+    return _compose("13", frame)
+
+
+def figure_14(frame: pd.DataFrame) -> Drawing:
+    """Tickets, random reinits and random sparsity at the end of training, one panel per network (Appendix E)."""
+    return _compose("14", frame)
+
+
+def figure_3(curves: pd.DataFrame) -> Drawing:
+    """Lenet's test accuracy while it trains, at the paper's rungs; takes the rows of records.curves."""
+    return _while_training("3", curves, "test_accuracy", limits=(0.94, 0.99), last_iteration=18_000)
+
+
+def figure_11(curves: pd.DataFrame) -> Drawing:
+    """Lenet's validation loss while it trains: it falls, bottoms out and rises; takes the rows of records.curves."""
+    return _while_training("11", curves, "validation_loss", limits=(0.04, 0.2), last_iteration=27_000)
+
+
+@style.styled
+def _compose(name, frame):
+    """One of the paper's figures over P_m: every panel of FIGURES[name], one legend, the paper in grey underneath."""
+    rows, columns = GRIDS[name]
+    figure = style.new_figure(rows, columns, height=2.7 if rows == 1 else 2.2)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    laptop = "quick" in set(frame["scale"]) if len(frame) else False
+    parts = []
+    for number, (ax, panel) in enumerate(zip(axes, FIGURES[name], strict=False), 1):
+        chosen = _select(frame, panel)
+        paper_panel = None if laptop else (name, panel.paper)
+        limits = None if laptop else panel.limits
+        _, table = panels.against_percent_remaining(
+            chosen, panel.metric, ax=ax, paper_panel=paper_panel, scale=panel.scale, limits=limits
+        )
+        _remark(ax, chosen, panel, laptop)
+        table.insert(0, "panel", str(number))
+        parts.append(table)
+    for ax in axes[len(FIGURES[name]) :]:
+        ax.set_axis_off()
+    table = pd.concat(parts, ignore_index=True)
+    style.legend(figure, panels.handles(table))
+    table.insert(0, "figure", name)
+    return figure, table
+
+
+def _select(frame, panel):
+    """The records that a panel shows; the dense network belongs to its tickets."""
+    if not len(frame):
+        return frame
+    series = pd.Series(zip(frame["arm"], frame["procedure"], strict=True), index=frame.index)
+    wanted = series.isin(panel.series) | (frame["arm"] == "dense")
+    return frame[wanted & frame["network"].isin(panel.networks)]
+
+
+def _remark(ax, frame, panel, laptop):
+    """Above the panel: what is missing from it, and any scale but the paper's."""
+    present = set(frame["network"]) if len(frame) else set()
+    missing = [paper.NETWORK_LABELS[name] for name in panel.networks if name not in present]
+    scales = sorted(set(frame["scale"]) - {"paper"}) if len(frame) else []
+    remarks = []
+    if not present:
+        remarks.append("no records yet" if laptop else NO_RECORDS)
+    elif missing:
+        remarks.append(f"no records of {', '.join(missing)} yet")
+    if scales:
+        remarks.append(LAPTOP if laptop else f"scale {', '.join(scales)}")
+    style.remark(ax, ": ".join(part for part in (panel.heading, "; ".join(remarks)) if part))
+
+
+RUNGS_WHILE_TRAINING = (  # Figures 3 and 11, left to right: (arm, P_m) of every curve
+    ((TICKET, 100), (TICKET, 51.3), (TICKET, 21.1)),
+    ((TICKET, 100), (TICKET, 21.1), (TICKET, 7.0), (TICKET, 3.6), (TICKET, 1.9)),
+    ((TICKET, 100), (TICKET, 51.3), (TICKET, 21.1), (REINIT, 51.3), (REINIT, 21.1)),
+)
+
+
+@style.styled
+def _while_training(name, curves, metric, *, limits, last_iteration):
+    """Figure 3 or 11: Lenet's curves at the paper's rungs, or at the closest rungs that a quick profile has."""
+    figure = style.new_figure(1, 3, height=2.9)
+    laptop = "quick" in set(curves["scale"]) if len(curves) else False
+    parts = []
+    axes = figure.subplots(1, 3, sharey=True)
+    for number, (ax, wanted) in enumerate(zip(axes, RUNGS_WHILE_TRAINING, strict=True), 1):
+        chosen = _select_rungs(curves, wanted, last_iteration)
+        table = panels.while_training(ax, chosen, metric, None if laptop else (name, str(number)))
+        if not laptop:
+            ax.set_xlim(0, last_iteration)
+            ax.set_ylim(*limits)
+        if not len(chosen) or laptop:
+            style.remark(ax, LAPTOP if laptop else NO_RECORDS)
+        table.insert(0, "panel", str(number))
+        parts.append(table)
+    figure.axes[0].set_ylabel(tables.METRICS[metric])
+    table = pd.concat(parts, ignore_index=True)
+    style.legend(figure, panels.rung_handles(table))
+    table.insert(0, "figure", name)
+    return figure, table
+
+
+def _select_rungs(curves, wanted, last_iteration):
+    """The curves of the wanted (arm, P_m) pairs; P_m = 100 is the dense network."""
+    curves = curves[(curves["iteration"] <= last_iteration) & (curves["procedure"] == "iterative")]
+    parts = [curves[:0]]
+    for arm, rung in wanted:
+        of_arm = curves[curves["arm"] == ("dense" if rung == 100 else arm)]
+        nearest = tables.nearest_rung(of_arm["percent_remaining"].unique(), rung, factor=1.25)
+        if nearest is not None:
+            parts.append(of_arm[of_arm["percent_remaining"] == nearest])
+    return pd.concat(parts).drop_duplicates() if len(parts) > 1 else parts[0]
