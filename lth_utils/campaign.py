@@ -8,6 +8,7 @@ import contextlib
 import fcntl
 import json
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -152,14 +153,17 @@ def obtain(plan: list[Run], profile: str) -> pd.DataFrame:
 
     "report": only committed and adopted records, StoreError if one is missing; trains nothing.
     "quick": trains what is missing into build/records; "paper": into the committed store.
+    Raises ValueError for another profile, before anything is trained.
     """
+    folder = chain(profile).folder
     if profile == "report":
         frame = records.read_adopted()
     else:
-        folder = chain(profile).folder
         work = Campaign(plan, folder, default_device())
-        with tqdm(total=len(work.missing()), desc="training", unit="run", disable=None) as bar:
-            work.work(done=lambda runs, _: bar.update(len(runs)))
+        if missing := work.missing():
+            hidden = False if _in_notebook() else None  # None: shown on a terminal only
+            with tqdm(total=len(missing), desc="training", unit="run", disable=hidden) as bar:
+                work.work(done=lambda runs, _: bar.update(len(runs)))
         frame = records.read(folder)
     keys = {run.key: run for run in plan}
     missing = [run.identity for key, run in keys.items() if key not in set(frame["run_key"])]
@@ -169,8 +173,17 @@ def obtain(plan: list[Run], profile: str) -> pd.DataFrame:
 
 
 def chain(profile: str) -> Chain:
-    """What the runs of a notebook's profile left beside their records."""
-    return Chain(QUICK_RECORDS if profile == "quick" else records.COMMITTED)
+    """What the runs of a notebook's profile left beside their records; ValueError for an unknown profile."""
+    folders = {"report": records.COMMITTED, "quick": QUICK_RECORDS, "paper": records.COMMITTED}
+    if profile not in folders:
+        raise ValueError(f"profile must be one of {', '.join(map(repr, folders))}, not {profile!r}")
+    return Chain(folders[profile])
+
+
+def _in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this: its streams are no terminal, and yet somebody watches them."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return hasattr(shell, "kernel")
 
 
 def default_device() -> str:

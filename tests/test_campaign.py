@@ -472,6 +472,28 @@ def test_a_report_over_missing_records_is_refused_and_names_the_first(undisturbe
         campaign.obtain(more, "report")
 
 
+def test_an_unknown_profile_is_refused_by_name_before_anything_is_trained(
+    plan, store, pretended, monkeypatch
+):
+    point_at(monkeypatch, store)
+    monkeypatch.setattr(campaign, "QUICK_RECORDS", store)
+    for ask in (lambda: campaign.obtain(plan, "qick"), lambda: campaign.chain("qick")):
+        with pytest.raises(ValueError, match="one of 'report', 'quick', 'paper', not 'qick'"):
+            ask()
+    assert pretended.trained == [] and not store.exists()
+
+
+def test_progress_is_shown_in_a_kernel_and_not_where_nobody_looks(
+    plan, store, pretended, monkeypatch, capsys
+):
+    monkeypatch.setattr(campaign, "QUICK_RECORDS", store)
+    campaign.obtain(plan[:2], "quick")
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("IPython.get_ipython", lambda: types.SimpleNamespace(kernel=None))
+    campaign.obtain(plan[:4], "quick")
+    assert "2/2" in capsys.readouterr().err
+
+
 # --- small things ------------------------------------------------------------------------------------------------------------
 
 
