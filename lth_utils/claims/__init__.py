@@ -248,6 +248,7 @@ def curve_score(frame: pd.DataFrame, figure: str, panel: str) -> pd.DataFrame:
     metric, scores = PAPER_METRICS[rows["metric"].iloc[0]], []
     for name, bars in rows.groupby("series", sort=False):
         series = paper_series(figure, bars["title"].fillna("").iloc[0], name)
+        bars = bars.drop_duplicates("pm_percent")  # three rungs carry the end of their bar as a second point
         ours = grid(frame[frame["study"] == "paper"], metric, list(bars["pm_percent"]), **series)
         common = [
             rung for rung in ours.values if ours.values[rung].notna().any() or ours.diverged[rung].any()
