@@ -55,6 +55,7 @@ WEIGHT_COUNTS = {  # prunable weights per layer (Figure 2; Conv-6 with the 192 c
     },
 }
 CONV6_WITH_256_CHANNELS = {"conv5.weight": 294_912, "conv6.weight": 589_824, "fc1.weight": 1_048_576}
+PLOTTED_ROUNDS = {"lenet": 28, "conv2": 22, "conv4": 26, "conv6": 26}  # depth of Figures 4 and 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +128,11 @@ def _pruning_rates(network, conv_rate=0.0):
 
 
 @cache
-def protocol(network: str) -> Protocol:
-    """The paper's own protocol for one network (Figure 2); ValueError names the networks it knows."""
+def protocol(network: str, variant: str = "") -> Protocol:
+    """The paper's own protocol for one network (Figure 2); ValueError names the networks it knows.
+
+    Variant "conv_rate_10" prunes convolutions by 10 % per round: Conv-6 in Figure 1; others change nothing here.
+    """
     _require_one_of("network", network, WEIGHT_COUNTS)
     iterations, learning_rate, conv_rate, pixel_scaling = {
         "lenet": (50_000, 1.2e-3, 0.0, "unit_interval"),
@@ -142,7 +146,7 @@ def protocol(network: str) -> Protocol:
         batch_size=60,
         optimizer="adam",
         learning_rate=learning_rate,
-        pruning_rates=_pruning_rates(network, conv_rate),
+        pruning_rates=_pruning_rates(network, 0.10 if variant == "conv_rate_10" else conv_rate),
         pixel_scaling=pixel_scaling,
     )
 
@@ -158,9 +162,7 @@ def weight_counts(network: str, variant: str = "") -> dict[str, int]:
 
 def percent_remaining(network: str, pruning_round: int, variant: str = "") -> float:
     """P_m after `pruning_round` rounds: 100 * sum(size * keep^round) / total, before rounding to whole weights."""
-    rates = dict(protocol(network).pruning_rates)
-    if variant == "conv_rate_10":
-        rates |= {layer: 0.10 for layer in rates if layer.startswith("conv")}
+    rates = protocol(network, variant).pruning_rates
     counts = weight_counts(network, variant)
     kept = sum(count * (1 - rates[layer]) ** pruning_round for layer, count in counts.items())
     return 100 * kept / sum(counts.values())

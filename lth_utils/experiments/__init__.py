@@ -1,0 +1,110 @@
+"""The paper's experiments as plans: which networks are trained, from which weights, under which masks.
+
+A plan is a list of runs (`runs`); `starts` turns a run into weights and masks once the runs it depends on are done;
+`lenet` and `convolutional` hold the plans. How a plan is executed is none of this room's business: see campaign.
+"""
+
+from collections.abc import Mapping
+
+from lth_utils import paper
+from lth_utils.experiments.convolutional import (
+    CONVOLUTIONAL,
+    PAPER_WAVES,
+    REDUCED_CONTROL_ROUNDS,
+    REDUCED_WAVES,
+    figure_1_conv6,
+    paper_wave,
+    pixel_scalings,
+    precision_check,
+    reduced_protocol,
+    reduced_wave,
+)
+from lth_utils.experiments.lenet import (
+    BASELINE_SETTINGS,
+    LENET_CONTROL_ROUNDS,
+    LENET_WAVES,
+    ONE_SHOT_LEVELS,
+    ONE_SHOT_REINIT_LEVELS,
+    baseline,
+    lenet_wave,
+)
+from lth_utils.experiments.runs import (
+    FIGURE_3_ROUNDS,
+    FLOAT32,
+    TEST_CURVE_UNTIL,
+    Run,
+    continued_tickets,
+    controls,
+    one_shot_tickets,
+    seed,
+    tickets,
+)
+from lth_utils.experiments.starts import continuation, needs, next_masks, starting_point
+
+__all__ = ["BASELINE_SETTINGS", "CONVOLUTIONAL", "FIGURE_3_ROUNDS", "FLOAT32", "LENET_CONTROL_ROUNDS"]
+__all__ += ["ONE_SHOT_LEVELS", "ONE_SHOT_REINIT_LEVELS", "REDUCED_CONTROL_ROUNDS", "TEST_CURVE_UNTIL", "Run"]
+__all__ += ["baseline", "continuation", "continued_tickets", "controls", "figure_1_conv6", "lenet_wave"]
+__all__ += ["needs", "next_masks", "one_shot_tickets", "paper_wave", "pixel_scalings", "precision_check"]
+__all__ += ["reduced_protocol", "reduced_wave", "seed", "starting_point", "tickets"]
+
+# Most networks per stack. On a CPU the largest stack of every network stays below 6 GB.
+NETWORKS_PER_STACK = {"lenet": 40, "conv2": 10, "conv4": 15, "conv6": 15}
+
+
+def plan(network: str, scale: str = "paper", wave: int = 2) -> list[Run]:
+    """All runs of one network at one scale, in the order of their value to the report; "short" has no waves.
+
+    Raises ValueError that names what there is.
+    """
+    if scale == "short" and network == "lenet":
+        return baseline("report")
+    if scale == "short" and network in CONVOLUTIONAL:
+        return pixel_scalings(network)
+    if scale == "paper" and network == "lenet":
+        return lenet_wave(wave)
+    if scale == "paper" and network in CONVOLUTIONAL:
+        return paper_wave(network, wave)
+    if scale == "reduced" and network in CONVOLUTIONAL:
+        return reduced_wave(network, wave)
+    raise ValueError(
+        f"no plan for network {network!r} at scale {scale!r}; there are plans for lenet at paper and short, "
+        f"and for {', '.join(CONVOLUTIONAL)} at paper, reduced and short"
+    )
+
+
+def waves() -> dict[str, list[Run]]:
+    """Everything that the report may show, in the order in which it is adopted: a wave is shown when it is whole."""
+    labels = {network: paper.NETWORK_LABELS[network] for network in CONVOLUTIONAL}
+    return {
+        "notebook 01": baseline("report"),
+        **{f"Lenet, wave {number}": lenet_wave(number) for number in LENET_WAVES},
+        "notebook 04, pixels": [run for network in CONVOLUTIONAL for run in pixel_scalings(network)],
+        **{
+            f"{label}, reduced, wave {number}": reduced_wave(network, number)
+            for network, label in labels.items()
+            for number in REDUCED_WAVES[network]
+        },
+        **{
+            f"{label}, wave {number}": paper_wave(network, number)
+            for network, label in labels.items()
+            for number in PAPER_WAVES
+        },
+    }
+
+
+def stacks(plan: list[Run], most: Mapping[str, int] = NETWORKS_PER_STACK) -> list[list[Run]]:
+    """Pack a plan into stacks of runs that can train side by side; a function of the plan alone.
+
+    most: network -> networks per stack. Chains are kept apart from controls so that two workers find work at once;
+    the sparser the later.
+    """
+    groups: dict[tuple, list[Run]] = {}
+    for run in plan:
+        where = (run.network, run.scale, run.study, run.variant, run.protocol.key())
+        group = (*where, run.procedure, run.continues_chain, run.pruning_round)
+        groups.setdefault(group, []).append(run)
+    return [
+        group[start : start + most[group[0].network]]
+        for group in groups.values()
+        for start in range(0, len(group), most[group[0].network])
+    ]

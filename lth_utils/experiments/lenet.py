@@ -1,0 +1,87 @@
+"""Plans for Lenet on MNIST: the settings of notebook 01, and Section 2 with Appendix B at the paper's scale.
+
+Training on all 60,000 images (the paper's plotted train accuracies hint at it) is not planned: the split is fixed.
+"""
+
+from dataclasses import replace
+
+from lth_utils import paper
+from lth_utils.experiments.runs import (
+    CONTINUED_TRIALS,
+    Run,
+    continued_tickets,
+    controls,
+    one_shot_tickets,
+    tickets,
+)
+
+# ---------------------------------------------------------------- notebook 01: is the dense Lenet what it should be?
+
+BASELINE_SETTINGS = {  # variant -> what differs from the paper's protocol, and for how many iterations it is trained
+    "": ({}, 10_000),
+    "standardized": ({"pixel_scaling": "standardized"}, 10_000),
+    "unit_norm": ({"pixel_scaling": "unit_norm"}, 10_000),
+    "step_decay": ({"learning_rate_decay": 0.7, "learning_rate_decay_interval": 917}, 5_000),
+    "adam_rate_1": ({"learning_rate": 1.0}, 5_000),
+    "adadelta_rate_1": ({"optimizer": "adadelta", "learning_rate": 1.0}, 5_000),
+}
+
+
+def baseline(profile: str) -> list[Run]:
+    """Dense Lenets under the settings that an earlier attempt reported, and under three pixel scalings."""
+    quick = profile == "quick"
+    short = {"training_iterations": 1_000, "train_evaluation_examples": 5_000} if quick else {}
+    return [
+        Run(
+            network="lenet",
+            arm="dense",
+            trial=trial,
+            pruning_round=0,
+            variant=variant,
+            study="baseline",
+            scale="quick" if quick else "short",
+            protocol=replace(
+                paper.protocol("lenet"), **({"training_iterations": iterations} | short | changes)
+            ),
+            test_curve_until=2_000,
+        )
+        for variant, (changes, iterations) in BASELINE_SETTINGS.items()
+        for trial in range(2 if quick else 5)
+    ]
+
+
+# ---------------------------------------------------------------- plans at the paper's scale
+
+LENET_CONTROL_ROUNDS = (1, 3, 7, 13, 12, 15, 18)  # P_m 80.0, 51.3, 21.1, 5.57, 6.95, 3.58, 1.85
+ONE_SHOT_LEVELS = {1: (2, 13, 18, 24, 28, 32, 33, 36, 37, 38), 2: (4, 8, 10, 21, 30, 39)}
+ONE_SHOT_REINIT_LEVELS = (2, 13, 18, 24, 28, 33, 36, 38)
+LENET_WAVES = (1, 2, 3)
+
+
+def lenet_wave(wave: int) -> list[Run]:
+    """Section 2 in waves, each holding everything of the ones before; the third is Appendix B."""
+    trials = range(5)
+    if wave == 1:
+        return [
+            *tickets("lenet", 20, trials),
+            *controls("lenet", "random_reinit", LENET_CONTROL_ROUNDS, trials, range(1)),
+            *controls("lenet", "random_sparsity", LENET_CONTROL_ROUNDS, trials, range(1)),
+            *one_shot_tickets("lenet", ONE_SHOT_LEVELS[1], trials),
+        ]
+    if wave == 2:
+        others = [r for r in range(1, 29) if r not in LENET_CONTROL_ROUNDS]
+        return [
+            *lenet_wave(1),
+            *tickets("lenet", range(21, 29), trials),
+            *controls("lenet", "random_reinit", LENET_CONTROL_ROUNDS, trials, range(1, 3)),
+            *controls("lenet", "random_sparsity", LENET_CONTROL_ROUNDS, trials, range(1, 2)),
+            *controls("lenet", "random_reinit", others, trials, range(1)),
+            *controls("lenet", "random_sparsity", others, trials, range(1)),
+            *one_shot_tickets("lenet", ONE_SHOT_LEVELS[2], trials),
+            *controls(
+                "lenet", "random_reinit", ONE_SHOT_REINIT_LEVELS, trials, range(1), procedure="one_shot"
+            ),
+        ]
+    if wave == 3:
+        return [*lenet_wave(2), *continued_tickets("lenet", range(1, 29), CONTINUED_TRIALS)]
+    raise ValueError(f"Lenet has waves 1, 2 and 3, got {wave}")
