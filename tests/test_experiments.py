@@ -37,7 +37,7 @@ def tiny_plan():
 
 
 PLANS = {
-    "lenet": lambda: experiments.plan("lenet", wave=3),
+    "lenet": lambda: experiments.plan("lenet", wave=4),
     "baseline report": lambda: experiments.baseline("report"),
     "baseline quick": lambda: experiments.baseline("quick"),
     "pixels": lambda: [
@@ -48,6 +48,7 @@ PLANS = {
     "conv6 reduced": lambda: experiments.plan("conv6", "reduced"),
     "conv2": lambda: experiments.plan("conv2", wave=4),
     "conv6": lambda: experiments.plan("conv6", wave=4),
+    "laptop": experiments.lenet_quick,
     "tiny": tiny_plan,
 }
 every_plan = pytest.mark.parametrize("plan", [pytest.param(make(), id=name) for name, make in PLANS.items()])
@@ -147,7 +148,7 @@ def test_wave_2_is_section_2_of_the_paper():
         ("lenet5", "short", 2),
         ("lenet", "huge", 2),
         ("lenet", "reduced", 1),
-        ("lenet", "paper", 4),
+        ("lenet", "paper", 5),
         ("conv2", "paper", 5),
         ("conv4", "paper", 0),
         ("conv2", "reduced", 4),
@@ -157,6 +158,20 @@ def test_wave_2_is_section_2_of_the_paper():
 def test_what_has_no_plan_is_refused_and_what_exists_is_named(network, scale, wave):
     with pytest.raises(ValueError, match=r"no plan for.*lenet at paper.*conv6 at paper|waves 1, 2"):
         experiments.plan(network, scale, wave)
+
+
+def test_the_laptop_plan_sets_every_arm_beside_its_ticket_below_a_fifth_of_the_weights():
+    plan = experiments.lenet_quick()
+    deepest = max(r.pruning_round for r in plan if r.procedure == "iterative")
+    assert {(r.arm, r.trial) for r in plan if r.procedure == "iterative" and r.pruning_round == deepest} == {
+        (arm, trial) for arm in paper.ARMS[1:] for trial in range(2)
+    }
+    weights = networks.initial_weights("lenet", 0)
+    masks = masking.ones(weights)
+    for _ in range(deepest):
+        masks = masking.prune_smallest(weights, masks, plan[0].protocol.pruning_rates)
+    assert masking.density(masks) < 0.2
+    assert {r.scale for r in plan} == {"quick"}
 
 
 @every_plan
@@ -403,7 +418,7 @@ def test_a_run_knows_its_key_from_its_identity_alone():
 def test_the_report_may_show_every_planned_wave_and_nothing_else():
     waves = experiments.waves()
     together = {r.key for wave in waves.values() for r in wave}
-    planned = experiments.plan("lenet", wave=3) + experiments.plan("lenet", "short")
+    planned = experiments.plan("lenet", wave=4) + experiments.plan("lenet", "short")
     for network, last in {"conv2": 3, "conv4": 2, "conv6": 2}.items():
         planned += experiments.plan(network, wave=4) + experiments.plan(network, "reduced", last)
         planned += experiments.plan(network, "short")

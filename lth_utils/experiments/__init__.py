@@ -26,6 +26,7 @@ from lth_utils.experiments.lenet import (
     ONE_SHOT_LEVELS,
     ONE_SHOT_REINIT_LEVELS,
     baseline,
+    lenet_quick,
     lenet_wave,
 )
 from lth_utils.experiments.runs import (
@@ -43,8 +44,17 @@ from lth_utils.experiments.starts import continuation, needs, next_masks, starti
 
 __all__ = ["BASELINE_SETTINGS", "CONVOLUTIONAL", "FIGURE_3_ROUNDS", "FLOAT32", "LENET_CONTROL_ROUNDS"]
 __all__ += ["ONE_SHOT_LEVELS", "ONE_SHOT_REINIT_LEVELS", "REDUCED_CONTROL_ROUNDS", "TEST_CURVE_UNTIL", "Run"]
-__all__ += ["baseline", "continuation", "continued_tickets", "controls", "figure_1_conv6", "lenet_wave"]
-__all__ += ["needs", "next_masks", "one_shot_tickets", "paper_wave", "pixel_scalings", "precision_check"]
+__all__ += ["baseline", "continuation", "continued_tickets", "controls", "figure_1_conv6"]
+__all__ += [
+    "lenet_quick",
+    "lenet_wave",
+    "needs",
+    "next_masks",
+    "one_shot_tickets",
+    "paper_wave",
+    "pixel_scalings",
+    "precision_check",
+]
 __all__ += ["reduced_protocol", "reduced_wave", "seed", "starting_point", "tickets"]
 
 # Most networks per stack. On a CPU the largest stack of every network stays below 6 GB.

@@ -55,11 +55,12 @@ def baseline(profile: str) -> list[Run]:
 LENET_CONTROL_ROUNDS = (1, 3, 7, 13, 12, 15, 18)  # P_m 80.0, 51.3, 21.1, 5.57, 6.95, 3.58, 1.85
 ONE_SHOT_LEVELS = {1: (2, 13, 18, 24, 28, 32, 33, 36, 37, 38), 2: (4, 8, 10, 21, 30, 39)}
 ONE_SHOT_REINIT_LEVELS = (2, 13, 18, 24, 28, 33, 36, 38)
-LENET_WAVES = (1, 2, 3)
+MORE_TRIALS = range(5, 10)  # for claims that five trials leave undecided
+LENET_WAVES = (1, 2, 3, 4)
 
 
 def lenet_wave(wave: int) -> list[Run]:
-    """Section 2 in waves, each holding everything of the ones before; the third is Appendix B."""
+    """Section 2 in waves, each holding everything of the ones before; the third is Appendix B, the fourth more trials."""
     trials = range(5)
     if wave == 1:
         return [
@@ -84,4 +85,28 @@ def lenet_wave(wave: int) -> list[Run]:
         ]
     if wave == 3:
         return [*lenet_wave(2), *continued_tickets("lenet", range(1, 29), CONTINUED_TRIALS)]
-    raise ValueError(f"Lenet has waves 1, 2 and 3, got {wave}")
+    if wave == 4:
+        return [*lenet_wave(3), *tickets("lenet", 28, MORE_TRIALS)]
+    raise ValueError(f"Lenet has waves 1, 2, 3 and 4, got {wave}")
+
+
+# ---------------------------------------------------------------- Section 2 at laptop scale
+
+
+def lenet_quick() -> list[Run]:
+    """Profile "quick": every arm in two trials, trained briefly and pruned steeply, to 12.7 % in three rounds."""
+    protocol = replace(
+        paper.protocol("lenet"),
+        training_iterations=1_000,
+        train_evaluation_examples=5_000,
+        pruning_rates={"fc1.weight": 0.5, "fc2.weight": 0.5, "output.weight": 0.25},
+    )
+    settings = {"protocol": protocol, "scale": "quick"}
+    rounds, trials = range(1, 4), range(2)
+    plan = [
+        *tickets("lenet", 3, trials, **settings),
+        *controls("lenet", "random_reinit", rounds, trials, range(1), **settings),
+        *controls("lenet", "random_sparsity", rounds, trials, range(1), **settings),
+        *one_shot_tickets("lenet", (35,), trials, **settings),
+    ]
+    return [replace(run, test_curve_until=protocol.training_iterations) for run in plan]
