@@ -96,8 +96,10 @@ def most_confident_errors(
 
     images: scaled floats that the network sees; pixels: the same images as uint8, returned as they are.
     """
-    probabilities = forward(network, weights, images).softmax(1)
-    confidence, prediction = probabilities.max(1)
+    logits = torch.cat(
+        [forward(network, weights, batch) for batch in images.split(250)]
+    )  # activations are large
+    confidence, prediction = logits.softmax(1).max(1)
     wrong = (prediction != labels).nonzero().squeeze(1)
     order = wrong[confidence[wrong].argsort(descending=True, stable=True)][:count]
     found = {"pixels": pixels, "label": labels, "prediction": prediction, "confidence": confidence}

@@ -1,0 +1,285 @@
+"""Plans of Section 3: what a CPU does in hours, what the paper did, and a small network trained from such a plan."""
+
+import collections
+import dataclasses
+import types
+
+import pytest
+import synthetic
+import torch
+
+from lth_utils import campaign, experiments, paper, records, rewinding
+from lth_utils.experiments import FLOAT32, REDUCED_CONTROL_ROUNDS, needs
+
+REDUCED = {"conv2": 3, "conv4": 2, "conv6": 2}  # network -> its last wave
+networks_of_section_3 = pytest.mark.parametrize("network", experiments.CONVOLUTIONAL)
+
+
+def counted(plan, *names):
+    return collections.Counter(tuple(getattr(run, name) for name in names) for run in plan)
+
+
+def only(plan, **wanted):
+    return [run for run in plan if all(getattr(run, name) == value for name, value in wanted.items())]
+
+
+def one(plan, **wanted):
+    (run,) = only(plan, **wanted)
+    return run
+
+
+# --- the reduced scale -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("network", "iterations"), [("conv2", 5_000), ("conv4", 6_000), ("conv6", 8_000)])
+def test_the_reduced_protocol_lists_every_difference_from_the_paper(network, iterations):
+    protocol = experiments.reduced_protocol(network)
+    before = paper.protocol(network).training_iterations
+    assert protocol.differences_from_paper() == [
+        f"training_iterations: {before} -> {iterations}",
+        "evaluation_interval: 100 -> 200",
+        "train_evaluation_examples: 0 -> 10000",
+        "precision: float32 -> bfloat16",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("network", "trials", "rounds"), [("conv2", 2, 14), ("conv4", 1, 16), ("conv6", 1, 16)]
+)
+def test_the_reduced_plan_is_that_of_section_3_with_few_trials(network, trials, rounds):
+    plan = experiments.plan(network, "reduced", 2)
+    assert counted(plan, "arm") == {
+        ("dense",): trials,
+        ("winning_ticket",): rounds * trials,
+        ("random_reinit",): 4 * trials,
+        ("random_sparsity",): 3 * trials,
+    }
+    assert counted(plan, "scale", "study", "variant", "procedure", "replicate") == {
+        ("reduced", "paper", "", "iterative", 0): len(plan)
+    }
+    assert {run.protocol.key() for run in plan} == {experiments.reduced_protocol(network).key()}
+
+
+@networks_of_section_3
+def test_controls_stand_at_about_9_and_5_percent_and_random_sparsity_at_all_rungs_but_the_first(network):
+    rungs = REDUCED_CONTROL_ROUNDS[network]
+    first, second, third, fourth = (paper.percent_remaining(network, rung) for rung in rungs)
+    assert first > 40 and 19 < second < 23 and 8 < third < 10 and 4.5 < fourth < 5.5
+    plan = experiments.plan(network, "reduced", 2)
+    for arm, rounds in (("random_reinit", rungs), ("random_sparsity", rungs[1:])):
+        assert tuple(sorted({run.pruning_round for run in only(plan, arm=arm)})) == rounds
+
+
+@pytest.mark.parametrize(("network", "fewest"), [("conv2", 11), ("conv4", 12), ("conv6", 13)])
+def test_wave_1_has_tickets_and_both_controls_at_10_percent_and_below(network, fewest):
+    plan = experiments.plan(network, "reduced", 1)
+    assert max(run.pruning_round for run in plan) == fewest
+    assert paper.percent_remaining(network, fewest) <= 10 < paper.percent_remaining(network, fewest - 1)
+    assert {run.arm for run in only(plan, pruning_round=fewest)} == set(paper.ARMS[1:])
+
+
+@pytest.mark.parametrize(("scale", "last"), [("reduced", REDUCED), ("paper", dict.fromkeys(REDUCED, 4))])
+@networks_of_section_3
+def test_every_wave_starts_with_the_whole_wave_before_it(network, scale, last):
+    for wave in range(2, last[network] + 1):
+        before = [run.key for run in experiments.plan(network, scale, wave - 1)]
+        keys = [run.key for run in experiments.plan(network, scale, wave)]
+        assert keys[: len(before)] == before and len(keys) > len(before)
+
+
+@pytest.mark.parametrize("scale", ["reduced", "paper"])
+@networks_of_section_3
+def test_a_plan_that_is_cut_short_has_its_tickets_first(network, scale):
+    plan = experiments.plan(network, scale, 1)
+    tickets = [run for run in plan if run.arm in ("dense", "winning_ticket")]
+    assert plan[: len(tickets)] == tickets
+    assert [run.pruning_round for run in tickets] == sorted(run.pruning_round for run in tickets)
+
+
+def test_keys_of_planned_runs_are_pinned():
+    reduced, paper_scale = experiments.plan("conv2", "reduced", 3), experiments.plan("conv6", wave=4)
+    pinned = {
+        "f5044fb18504e41b": one(reduced, arm="random_reinit", pruning_round=11, trial=1),
+        "deb1050291fb1524": one(reduced, variant=FLOAT32, pruning_round=11, trial=0),
+        "1c507b2fcb275df7": one(
+            paper_scale,
+            arm="random_sparsity",
+            pruning_round=12,
+            trial=4,
+            replicate=1,
+            variant="conv_rate_10",
+        ),
+    }
+    assert {run.key: run for run in pinned.values()} == pinned
+
+
+def test_a_control_waits_for_the_ticket_of_the_round_before_in_its_own_scale():
+    for scale in ("reduced", "paper"):
+        plan = experiments.plan("conv4", scale, 2)
+        needed = needs(one(plan, arm="random_reinit", pruning_round=12, trial=0))
+        assert needed.key == one(plan, arm="winning_ticket", pruning_round=11, trial=0).key
+
+
+# --- does precision matter? ------------------------------------------------------------------------------------------------
+
+
+def test_the_precision_check_repeats_the_dense_network_and_one_ticket_in_float32():
+    plan = experiments.plan("conv2", "reduced", 3)
+    check = only(plan, variant=FLOAT32)
+    assert counted(check, "arm", "pruning_round") == {("dense", 0): 2, ("winning_ticket", 11): 2}
+    for run in check:
+        twin = one(plan, variant="", arm=run.arm, pruning_round=run.pruning_round, trial=run.trial)
+        assert run.seeds == twin.seeds and run.in_chain == twin and run.in_chain.key == twin.key
+        differences = set(run.protocol.differences_from_paper()) ^ set(twin.protocol.differences_from_paper())
+        assert differences == {"precision: float32 -> bfloat16"}
+        assert not run.continues_chain and not run.keeps_weights
+
+
+def test_the_float32_ticket_starts_under_the_mask_that_the_bfloat16_chain_found():
+    plan = experiments.plan("conv2", "reduced", 3)
+    run = one(plan, variant=FLOAT32, arm="winning_ticket", trial=1)
+    assert needs(run).key == one(plan, variant="", arm="winning_ticket", pruning_round=10, trial=1).key
+    masks, asked = synthetic.coarse("conv2")[1], []
+    chain = types.SimpleNamespace(masks=lambda of: asked.append(of.key) or masks)
+    weights, started_under = experiments.starting_point(run, chain)
+    assert asked == [one(plan, variant="", arm="winning_ticket", pruning_round=11, trial=1).key]
+    assert started_under is masks
+    dense, _ = experiments.starting_point(one(plan, variant="", arm="dense", trial=1), None)
+    expected = rewinding.rewind(dense, masks)
+    assert all(torch.equal(weights[name], expected[name]) for name in expected)
+
+
+# --- what does the network see? --------------------------------------------------------------------------------------------
+
+
+def test_pixel_scalings_are_tried_on_dense_networks_with_few_trials():
+    plan = [run for network in experiments.CONVOLUTIONAL for run in experiments.plan(network, "short")]
+    assert counted(plan, "network", "variant") == {
+        ("conv2", "raw_255"): 3,
+        ("conv2", "unit_interval"): 3,
+        ("conv2", "standardized"): 3,
+        ("conv4", "raw_255"): 1,
+        ("conv6", "raw_255"): 1,
+    }
+    assert counted(plan, "arm", "study", "scale") == {("dense", "baseline", "short"): 11}
+    for run in plan:
+        protocol = run.protocol
+        assert (protocol.pixel_scaling, protocol.training_iterations) == (run.variant, 5_000)
+        assert (protocol.precision, protocol.train_evaluation_examples) == ("bfloat16", 10_000)
+        assert not run.keeps_weights and not run.continues_chain
+
+
+def test_records_of_the_pixel_scalings_and_of_section_3_are_told_apart(tmp_path):
+    short, reduced = experiments.plan("conv2", "short"), experiments.plan("conv2", "reduced", 3)
+    for plan in (short, reduced):
+        records.write([synthetic.record(**run.identity) for run in plan], tmp_path)
+    for wanted, plan in (
+        ({"study": "baseline", "variant": None}, short),
+        ({"study": "baseline", "variant": "standardized"}, only(short, variant="standardized")),
+        ({"variant": ["", FLOAT32]}, reduced),
+        ({}, only(reduced, variant="")),
+    ):
+        frame = records.load(network="conv2", folder=tmp_path, **wanted)
+        assert set(frame["run_key"]) == {run.key for run in plan} and len(frame) == len(plan)
+
+
+# --- the paper's scale -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("network", "rounds"), [("conv2", 22), ("conv4", 26), ("conv6", 26)])
+def test_wave_3_has_the_papers_number_of_networks_at_every_plotted_rung(network, rounds):
+    plan = experiments.plan(network, wave=3)
+    assert counted(plan, "arm", "pruning_round") == {("dense", 0): 5} | {
+        (arm, pruning_round): number
+        for arm, number in {"winning_ticket": 5, "random_reinit": 15, "random_sparsity": 10}.items()
+        for pruning_round in range(1, rounds + 1)
+    }
+    assert {run.protocol.key() for run in plan} == {paper.protocol(network).key()}
+
+
+def test_the_first_two_waves_hold_three_trials_with_one_reinit_and_then_random_sparsity():
+    assert counted(experiments.plan("conv4", wave=1), "arm", "trial") == {
+        (arm, trial): {"dense": 1}.get(arm, 26)
+        for arm in ("dense", "winning_ticket", "random_reinit")
+        for trial in range(3)
+    }
+    added = experiments.plan("conv4", wave=2)[len(experiments.plan("conv4", wave=1)) :]
+    assert counted(added, "arm", "trial") == {("random_sparsity", trial): 2 * 26 for trial in range(3)}
+
+
+@pytest.mark.parametrize(("network", "rounds"), [("conv2", 22), ("conv4", 26), ("conv6", 26)])
+def test_wave_4_continues_the_dense_networks_whose_weights_are_kept(network, rounds):
+    plan = experiments.plan(network, wave=4)
+    continued = only(plan, procedure="continued")
+    assert counted(continued, "trial") == {(trial,): rounds for trial in range(3)}
+    assert {run.trial for run in plan if run.keeps_weights} == {0, 1, 2}
+    assert [run.trial for run in experiments.plan(network, "reduced") if run.keeps_weights] == [0]
+
+
+def test_figure_1_prunes_the_convolutions_of_conv6_by_10_percent_down_to_2_percent():
+    figure_1 = only(experiments.plan("conv6", wave=4), variant="conv_rate_10")
+    assert counted(figure_1, "arm") == {
+        ("dense",): 5,
+        ("winning_ticket",): 5 * 30,
+        ("random_sparsity",): 10 * 30,
+    }
+    assert {run.protocol.pruning_rates["conv3.weight"] for run in figure_1} == {0.10}
+    deepest = max(run.pruning_round for run in figure_1)
+    assert 2 < paper.percent_remaining("conv6", deepest, "conv_rate_10") < 2.2
+    main = experiments.plan("conv6", wave=3)
+    assert not {run.protocol.key() for run in figure_1} & {run.protocol.key() for run in main}
+
+
+# --- what fits into memory, and what trains --------------------------------------------------------------------------------
+
+
+@networks_of_section_3
+def test_two_workers_with_the_largest_stacks_fit_into_6_gigabytes(network):
+    """Counted by hand: eight copies of the weights (weights, mask, gradient, two moments, best, and two initial ones),
+    what convolutions keep of 60 images for the backward pass, and two activations of an evaluation batch.
+    """
+    libraries, data = 4e8, 5 * 3 * 32 * 32 * 60_000
+    channels = {"conv2": (64, 64), "conv4": (64, 64, 128, 128), "conv6": (64, 64, 128, 128, 192, 192)}[
+        network
+    ]
+    features = sum(
+        count * (32 // 2 ** (layer // 2)) ** 2 * (1 if layer % 2 == 0 else 1.75)
+        for layer, count in enumerate(channels)
+    )
+    per_network = 8 * 4 * sum(paper.weight_counts(network).values()) + 4 * 60 * features
+    evaluation = 2 * 4 * 250 * 64 * 32 * 32
+    bytes_needed = libraries + data + evaluation + experiments.NETWORKS_PER_STACK[network] * per_network
+    assert bytes_needed < 3e9
+
+
+def test_a_plan_of_a_convolutional_network_trains_from_dense_to_controls_and_float32(tmp_path, monkeypatch):
+    small = synthetic.dataset("cifar10", train=16, validation=8, test=8)
+    monkeypatch.setattr(campaign.data_room, "load", lambda name, device: small)
+    float32 = synthetic.protocol("conv6", training_iterations=2, batch_size=4)
+    settings = {"scale": "quick", "protocol": dataclasses.replace(float32, precision="bfloat16")}
+    plan = [
+        *experiments.tickets("conv6", 1, range(1), **settings),
+        *experiments.controls("conv6", "random_reinit", (1,), range(1), range(1), **settings),
+        *experiments.controls("conv6", "random_sparsity", (1,), range(1), range(1), **settings),
+        *experiments.tickets(
+            "conv6",
+            range(1, 2),
+            range(1),
+            variant=FLOAT32,
+            scale="quick",
+            protocol=float32,
+        ),
+    ]
+    campaign.Campaign(plan, tmp_path).work()
+    frame = records.read(tmp_path).set_index("run_key")
+    assert sorted(frame.index) == sorted(run.key for run in plan)
+    for run in plan:
+        row = frame.loc[run.key]
+        assert row["precision"] == run.protocol.precision and not row["diverged"]
+        assert row["percent_remaining"] == pytest.approx(
+            paper.percent_remaining("conv6", run.pruning_round), abs=0.001
+        )
+    ticket, repeated = (
+        frame.loc[one(plan, arm="winning_ticket", trial=0, variant=variant).key] for variant in ("", FLOAT32)
+    )
+    assert repeated["curve_validation_loss"][0] == pytest.approx(ticket["curve_validation_loss"][0], rel=0.02)
