@@ -96,9 +96,8 @@ def most_confident_errors(
 
     images: scaled floats that the network sees; pixels: the same images as uint8, returned as they are.
     """
-    logits = torch.cat(
-        [forward(network, weights, batch) for batch in images.split(250)]
-    )  # activations are large
+    batches = images.split(250)  # the activations of all images at once would take gigabytes
+    logits = torch.cat([forward(network, weights, batch) for batch in batches])
     confidence, prediction = logits.softmax(1).max(1)
     wrong = (prediction != labels).nonzero().squeeze(1)
     order = wrong[confidence[wrong].argsort(descending=True, stable=True)][:count]
