@@ -156,7 +156,8 @@ def report(out_dir: Path = BUILD / "report", folder: Path = FOLDER, tell: Tell =
     """Execute every notebook at profile "report", check them all, then replace the committed .ipynb files.
 
     They run in out_dir and move over whole, by rename, and only if every one of them ran without a problem;
-    otherwise NotebookError, with nothing replaced and the runs left in out_dir. Returns the replaced paths.
+    otherwise NotebookError, with nothing replaced and the runs left in out_dir. The generated parts of the README
+    beside the folder follow. Returns the replaced paths.
     """
     import nbformat
 
@@ -173,6 +174,10 @@ def report(out_dir: Path = BUILD / "report", folder: Path = FOLDER, tell: Tell =
         waiting = folder / f".{path.name}.new"  # beside its target: a rename within one file system is atomic
         waiting.write_bytes(path.read_bytes())
         os.replace(waiting, folder / path.name)
+    if (readme := folder.parent / "README.md").exists():
+        from lth_utils.notebooks import front_page
+
+        front_page.refresh(readme)
     return [folder / path.name for path in executed]
 
 

@@ -1,0 +1,183 @@
+"""The generated parts of README.md: each stands between two comments and is written from records, never by hand.
+
+    <!-- generated: NAME -->
+    what `parts` says under NAME
+    <!-- end -->
+
+Knows README.md, the folders that it links to, and the records; what a number means stands in `summaries`.
+"""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from lth_utils import ROOT, claims, paper, records
+from lth_utils.notebooks import rules, summaries
+from lth_utils.notebooks.summaries import Table
+from lth_utils.plots import style
+
+README = ROOT / "README.md"
+PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.S)
+EXAMPLE = ("C17", "C18")  # tickets against random reinitialisation, both at 21.1 %
+EXAMPLE_ROUND = 7
+
+
+def refresh(path: Path = README) -> list[str]:
+    """Write the generated parts of a README anew; returns the names of those that changed."""
+    text = path.read_text(encoding="utf-8")
+    new = fill(text, parts())
+    names = [
+        old[2] for old, now in zip(PART.finditer(text), PART.finditer(new), strict=True) if old[3] != now[3]
+    ]
+    if names:
+        waiting = path.with_name(f".{path.name}.new")
+        waiting.write_text(new, encoding="utf-8")
+        os.replace(waiting, path)
+    return names
+
+
+def stale(path: Path = README) -> list[str]:
+    """Names of the generated parts that no longer say what the records say."""
+    now = parts()
+    return [
+        found[2] for found in PART.finditer(path.read_text(encoding="utf-8")) if found[3] != now.get(found[2])
+    ]
+
+
+def fill(text: str, content: dict[str, str]) -> str:
+    """The text with every part replaced by its content; ValueError unless text and content name the same parts."""
+    named = [found[2] for found in PART.finditer(text)]
+    if sorted(named) != sorted(content):
+        raise ValueError(f"README.md marks the parts {sorted(named)}, but there are {sorted(content)}")
+    return PART.sub(lambda found: found[1] + content[found[2]] + found[4], text)
+
+
+def parts(frame: pd.DataFrame | None = None, root: Path = ROOT) -> dict[str, str]:
+    """Name -> Markdown of every generated part, from the adopted runs unless others are given."""
+    runs = records.read_adopted() if frame is None else frame
+    comparison = claims.compare(summaries.scored(runs))
+    content = {
+        "counts": counts(comparison),
+        "verdicts": verdicts(comparison, root),
+        "example": example(comparison, runs, root),
+        "costs": costs(runs),
+        "notebooks": notebook_list(root),
+        "bench": bench(root),
+    }
+    return {name: text.rstrip("\n") + "\n" for name, text in content.items()}
+
+
+def counts(comparison: pd.DataFrame) -> str:
+    """One sentence with the number of claims of each verdict."""
+    claim_count, condition_count = comparison["claim"].nunique(), len(comparison)
+    return (
+        f"**Of {claim_count} claims of the paper: {summaries.counts_text(comparison)}.** They were written down as "
+        f"{condition_count} conditions\nwith bounds before anything was trained, and are decided from records by rule."
+    )
+
+
+def verdicts(comparison: pd.DataFrame, root: Path = ROOT) -> str:
+    """The claims of rank A that have runs, a row each, and one line per group of those that have none."""
+    chosen = comparison[comparison["rank"] == "A"]
+    rows = []
+    for claim, conditions in chosen.groupby("claim", sort=False):
+        verdict = claims.verdict(conditions["outcome"])
+        if verdict == "not run":
+            continue
+        first = next((row for row in conditions.itertuples() if row.trials), next(conditions.itertuples()))
+        outcomes = conditions.loc[conditions["outcome"] != "chosen", "outcome"]
+        met = f"{verdict} ({(outcomes == 'met').sum()} of {len(outcomes)} met)"
+        numbers = f"{first.measure}: {summaries.paper_number(first)}", summaries.our_number(first)
+        link = summaries.notebook_link(summaries.notebook_of(first.section, first.network), "notebooks/")
+        rows.append((claim, met, first.statement, *numbers, _figure_link(first.figure, root), link))
+    heads = ("", "verdict", "the paper says", "one number of it", "ours, 95 % interval", "figure", "notebook")
+    missing = [
+        f"- not run, {place}, {networks}: {which}"
+        for place, networks, _, which in summaries.not_run_table(chosen).rows
+    ]
+    table = [Table(heads, rows).markdown(), ""] if rows else []
+    return "\n".join([*table, *missing])
+
+
+def example(comparison: pd.DataFrame, runs: pd.DataFrame, root: Path = ROOT) -> str:
+    """From one claim to its evidence: verdict, figure, records and the command that retrains them."""
+    lines = []
+    for claim in EXAMPLE:
+        conditions = comparison[comparison["claim"] == claim]
+        row = next(conditions.itertuples())
+        numbers = f"{row.measure}: paper {summaries.paper_number(row)}, ours {summaries.our_number(row)}"
+        verdict = claims.verdict(conditions["outcome"])
+        lines.append(f"- {claim} **{verdict}**: {row.statement.lstrip('. ')} ({numbers})")
+    arms = ["winning_ticket", "random_reinit"]
+    mine = runs[(runs["study"] == "paper") & (runs["network"] == "lenet") & runs["arm"].isin(arms)]
+    count = ((mine["pruning_round"] == EXAMPLE_ROUND) & (mine["procedure"] == "iterative")).sum()
+    named = ", ".join(f'"{arm}"' for arm in arms)
+    query = f'arm=[{named}], procedure="iterative", pruning_round={EXAMPLE_ROUND}, adopted=True'
+    return "\n".join(
+        [
+            *lines,
+            f"- the figure that shows it, by the paper's number: {_figure_link(row.figure, root)}",
+            f"- the {count} records behind it, of [notebooks/records](notebooks/records):",
+            f'  `records.load(network="lenet", {query})`',
+        ]
+    )
+
+
+def _figure_link(label: str, root: Path) -> str:
+    """The paper's figure, linked to our picture of it where there is one; the verdict page's own copy comes last."""
+    number = re.match(r"\d+", str(label))
+    tables = sorted(
+        (root / "figures").glob("[0-9]*.csv"), key=lambda path: (path.name.startswith("00"), path.name)
+    )
+    for path in tables:
+        columns = pd.read_csv(path, nrows=1, dtype=str)
+        if number and "figure" in columns and columns["figure"].eq(number[0]).any():
+            return f"[{label}](figures/{path.stem}.png)"
+    return f"{label} (to come)" if number else "-"
+
+
+def costs(runs: pd.DataFrame) -> str:
+    """Measured cost per network and scale, and how to make the same runs again."""
+    rows = []
+    for (study, network, scale), group in runs.groupby(["study", "network", "scale"]):
+        again = f"`make train NETWORK={network} SCALE={scale}`"
+        rows.append(
+            (f"{paper.NETWORK_LABELS[network]}, scale {scale} ({study})", *summaries.costs(group), again)
+        )
+    machines = "; ".join(sorted(set(runs["device"])))
+    table = Table(("runs of", *summaries.COST_HEADS, "made again by"), rows).markdown()
+    return f"{table}\n\nTrained on: {machines}. Wall hours are per process and include every pause of a busy machine."
+
+
+def notebook_list(root: Path = ROOT) -> str:
+    """Every notebook with the question in its title."""
+    lines = []
+    for path in sorted((root / "notebooks").glob("[0-9]*.py")):
+        prose = "\n".join(cell.source for cell in rules.read(path).cells if cell.cell_type == "markdown")
+        title = re.search(r"^# (?:\d+\w? )?(.+)$", prose, re.M)
+        lines.append(f"- [{path.stem}](notebooks/{path.stem}.ipynb): {title[1] if title else 'untitled'}")
+    return "\n".join(lines)
+
+
+def bench(root: Path = ROOT) -> str:
+    """Milliseconds per network and iteration of every case of `make bench`, if it has been run."""
+    path = root / "figures" / "bench.json"
+    if not path.exists():
+        return "Not measured yet: `make bench` fills this table."
+    measured = json.loads(path.read_text(encoding="utf-8"))
+    rows = []
+    for (network, case), cells in pd.DataFrame(measured["rows"]).groupby(["network", "case"], sort=False):
+        times = [
+            f"{row.milliseconds:.3g} ({row.stack} at {style.percent(row.percent_remaining)} %)"
+            for row in cells.itertuples()
+        ]
+        rows.append((paper.NETWORK_LABELS[network], case, ", ".join(times)))
+    where = measured["machine"]
+    heads = ("network", "case", "ms per network and iteration (networks at once, at P_m)")
+    machine = (
+        f"{where['processor']}, {where['cores']} cores, {where['threads']} thread(s), torch {where['torch']}"
+    )
+    return f"{Table(heads, rows).markdown()}\n\nMeasured on: {machine}."

@@ -1,0 +1,242 @@
+"""The tables of the verdict page and of the README: claims, curve scores, runs and costs, differences, what is missing.
+
+Records and the ledger in, `Table` out; nothing here is decided or typed by hand: verdicts come from `claims`, the
+paper's numbers from its two tables. Knows no file but the folder of notebooks, whose names it links to.
+"""
+
+import html
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lth_utils import ROOT, claims, paper, plots
+from lth_utils.plots import style, tables
+
+VERDICTS = claims.VERDICTS[:5]
+NAMES = paper.NETWORK_LABELS | {"vgg19": "VGG-19", "resnet18": "Resnet-18"}  # the ledger speaks of these too
+LINK = re.compile(r"\[([^\]]*)\]\(([^)]*)\)")  # the only markup of a cell
+
+
+@dataclass(frozen=True)
+class Table:
+    """Text cells under heads; as plain text, HTML (a notebook shows both) and Markdown, always the same bytes.
+
+    A cell may hold links, [text](address). strong: numbers of the rows that head a group.
+    """
+
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    strong: frozenset[int] = frozenset()
+
+    def __repr__(self):
+        lines = [[LINK.sub(r"\1", cell) for cell in row] for row in [self.heads, *self.rows]]
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+        aligned = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in lines)
+        return "\n".join(line.rstrip() for line in aligned)
+
+    def _repr_html_(self):
+        lines = ["<table>", f"<thead>{_html_row('th', self.heads)}</thead>", "<tbody>"]
+        lines += [_html_row("th" if n in self.strong else "td", row) for n, row in enumerate(self.rows)]
+        return "\n".join([*lines, "</tbody>", "</table>"])
+
+    def markdown(self) -> str:
+        """A Markdown table; it ends without a newline."""
+        lines = [self.heads, ["---"] * len(self.heads), *self.rows]
+        return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in lines)
+
+
+def _html_row(tag, cells):
+    shown = (LINK.sub(r'<a href="\2">\1</a>', html.escape(cell, quote=False)) for cell in cells)
+    return "<tr>" + "".join(f'<{tag} style="text-align: left">{cell}</{tag}>' for cell in shown) + "</tr>"
+
+
+def scored(frame: pd.DataFrame) -> pd.DataFrame:
+    """The runs that claims are compared with: study "paper", one scale per network, the paper's own where it exists."""
+    runs = frame[frame["study"] == "paper"]
+    at_paper_scale = set(runs.loc[runs["scale"] == "paper", "network"])
+    return runs[(runs["scale"] == "paper") | ~runs["network"].isin(at_paper_scale)]
+
+
+def notebook_of(section: str, network: str) -> str:
+    """Name of the notebook that decides a claim, "" where none is planned."""
+    if network not in paper.NETWORK_LABELS:
+        return ""
+    if "1" in section.split(", "):
+        return "02_figure_1"
+    return "03_fully_connected" if network == "lenet" else "04_convolutional"
+
+
+def notebook_link(name: str, folder: str = "") -> str:
+    """A link to a notebook from a page that lies in, or above, the folder of notebooks; text while it is to come."""
+    if not name:
+        return "none planned"
+    there = (ROOT / "notebooks" / f"{name}.py").exists()
+    return f"[{name}]({folder}{name}.ipynb)" if there else f"{name} (to come)"
+
+
+def counts(comparison: pd.DataFrame) -> dict[str, int]:
+    """Verdict -> number of claims, all five words always; "reduced scale" only where it occurs."""
+    found = Counter(claims.verdicts(comparison)["verdict"])
+    return {word: found[word] for word in claims.VERDICTS if word in VERDICTS or found[word]}
+
+
+def counts_text(comparison: pd.DataFrame) -> str:
+    """`counts` as one line: "4 reproduced, 0 partly reproduced, ..."."""
+    return ", ".join(f"{count} {word}" for word, count in counts(comparison).items())
+
+
+def paper_number(row) -> str:
+    """What the paper says about a condition: its text, its plot, or both where they differ."""
+    unit = claims.SUFFIXES[row.unit]
+    said, drawn = str(row.paper_says), str(row.paper_figure)
+    if said and drawn and said != drawn:
+        return f"{said}{unit} (plot {drawn})"
+    return f"{said or drawn}{unit}" if said or drawn else "no number"
+
+
+def our_number(row) -> str:
+    """Our estimate with its 95 % interval and number of trials; "-" without runs, "open" at a censored end."""
+    if not row.trials:
+        return "-"
+    digits = claims.DIGITS[row.unit]
+    ours, low, high = (
+        f"{round(value, digits) + 0.0:.{digits}f}" if math.isfinite(value) else "open"
+        for value in (row.ours, row.low, row.high)
+    )
+    interval = f" [{low}, {high}]" if row.trials > 1 else ""
+    return f"{ours}{interval}{claims.SUFFIXES[row.unit]}, n={row.trials}"
+
+
+def claims_table(comparison: pd.DataFrame) -> Table:
+    """Every claim with its verdict; below it each condition, for claims that have runs."""
+    rows, strong = [], set()
+    for claim, conditions in comparison.groupby("claim", sort=False):
+        first, verdict = conditions.iloc[0], claims.verdict(conditions["outcome"])
+        strong.add(len(rows))
+        number = ""
+        if verdict == "not run":
+            more = f" and {len(conditions) - 1} more" if len(conditions) > 1 else ""
+            number = paper_number(first) + more
+        name = f"{claim} {first['rank']}"
+        link = notebook_link(notebook_of(first["section"], first["network"]))
+        rows.append((name, verdict, first["statement"], number, "", link))
+        if verdict == "not run":
+            continue
+        for row in conditions.itertuples():
+            outcome = f"{row.outcome} ({row.reason})" if row.reason else row.outcome
+            rows.append((row.condition, outcome, row.measure, paper_number(row), our_number(row), row.rule))
+    heads = ("claim", "verdict / outcome", "the paper says / we measured", "paper", "ours, 95 % interval")
+    return Table((*heads, "notebook / rule"), rows, frozenset(strong))
+
+
+def scores_table(frame: pd.DataFrame, figures: Iterable[str] = tuple(plots.FIGURES)) -> Table:
+    """One row per panel of the paper's figures over P_m: how many of its rungs we have, and where the curves meet."""
+    rows = []
+    for figure in figures:
+        for panel in plots.FIGURES[figure]:
+            scores = claims.curve_score(frame, figure, panel.paper)
+            have, all_rungs = scores["common_rungs"].sum(), scores["paper_rungs"].sum()
+            agree = [
+                f"{tables.series_label(row)} {row['agreeing_rungs']} of {row['common_rungs']}"
+                for _, row in scores[scores["common_rungs"] > 0].iterrows()
+            ]
+            measured = tables.METRICS[panel.metric]
+            rows.append(
+                (figure, panel.paper, measured, f"{have} of {all_rungs}", "; ".join(agree) or "not run")
+            )
+    return Table(
+        ("figure", "panel", "measure", "rungs that we have", "of these, our interval meets its bar"), rows
+    )
+
+
+def runs_table(frame: pd.DataFrame) -> Table:
+    """What was trained: rounds, trials and redraws of every arm, and what it cost."""
+    heads = ("runs of", "scale", "rounds", "trials", "redraws", *COST_HEADS)
+    rows = []
+    for (study, network, scale, arm, procedure), group in _groups(frame, *RUN_COLUMNS):
+        what = f"{paper.NETWORK_LABELS[network]} {style.ARM_LABELS[arm]}, {style.PROCEDURE_LABELS[procedure]}"
+        if group["variant"].nunique() > 1:
+            what += f", {group['variant'].nunique()} settings"
+        redraws = group.groupby(["variant", "trial", "pruning_round"]).size()
+        amount = [_range(group["pruning_round"]), str(group["trial"].nunique()), _range(redraws)]
+        rows.append((f"{what} ({study})", scale, *amount, *costs(group)))
+    return Table(heads, rows)
+
+
+RUN_COLUMNS = ("study", "network", "scale", "arm", "procedure")
+COST_HEADS = ("runs", "diverged", "million iterations", "wall hours", "processor hours")
+
+
+def costs(group: pd.DataFrame) -> tuple[str, ...]:
+    """The cells under COST_HEADS: runs, diverged ones, iterations, wall time, processor time as far as it is known."""
+    known = group["cpu_seconds"].dropna()
+    processor = f"{known.sum() / 3600:.2f}"
+    if len(known) < len(group):
+        processor = f"{processor} ({len(known)} of {len(group)} runs)" if len(known) else "not recorded"
+    iterations = group["training_iterations"].astype(float).sum() / 1e6
+    numbers = str(len(group)), str(int(group["diverged"].sum())), f"{iterations:.2f}"
+    return (*numbers, f"{group['wall_seconds'].sum() / 3600:.2f}", processor)
+
+
+def differences_table(frame: pd.DataFrame) -> Table:
+    """What differs from the paper's protocol, as the records themselves say."""
+    columns = ("study", "network", "scale", "variant", "protocol_differences")
+    rows = [
+        (
+            study,
+            paper.NETWORK_LABELS[network],
+            scale,
+            variant or "(paper)",
+            differences or "none",
+            str(len(group)),
+        )
+        for (study, network, scale, variant, differences), group in _groups(frame, *columns)
+    ]
+    return Table(("study", "network", "scale", "setting", "field: paper's value -> ours", "runs"), rows)
+
+
+def machines_table(frame: pd.DataFrame) -> Table:
+    """On what, with which torch and in which arithmetic the runs were trained."""
+    columns = ("device", "torch_version", "precision")
+    rows = [(*names, str(len(group))) for names, group in _groups(frame, *columns)]
+    return Table((*(name.replace("_", " ") for name in columns), "runs"), rows)
+
+
+def not_run_table(comparison: pd.DataFrame) -> Table:
+    """The claims without any run, gathered by the notebook that will decide them."""
+    missing = comparison[
+        comparison.groupby("claim")["outcome"].transform(lambda all: claims.verdict(all) == "not run")
+    ]
+    first = missing.drop_duplicates("claim")
+    places = [notebook_of(section, network) for section, network in zip(first["section"], first["network"])]
+    rows = []
+    for name, group in first.groupby(places, sort=False):
+        networks = ", ".join(NAMES[network] for network in group["network"].unique())
+        rows.append((notebook_link(name), networks, str(len(group)), " ".join(group["claim"])))
+    return Table(("notebook", "networks", "claims", "which"), rows)
+
+
+def text_against_plot() -> Table:
+    """Conditions that the paper's own plot fails: its number lies outside the bounds that follow from the text."""
+    ledger = claims.ledger()
+    drawn = pd.to_numeric(ledger["paper_figure"], errors="coerce")
+    fails = (ledger["paper_says"] != "") & ((drawn < ledger["lower"]) | (drawn > ledger["upper"]))
+    rows = []
+    for row in ledger[fails].itertuples():
+        unit = claims.SUFFIXES[row.unit]
+        numbers = f"{row.paper_says}{unit}", claims.rule(row._asdict()), f"{row.paper_figure}{unit}"
+        rows.append((f"{row.claim} {row.condition}", row.measure, *numbers))
+    return Table(("claim", "measure", "text", "so we ask for", "the paper's plot"), rows)
+
+
+def _groups(frame, *columns):
+    return frame.groupby(list(columns), sort=True)
+
+
+def _range(values):
+    low, high = int(values.min()), int(values.max())
+    return str(low) if low == high else f"{low} to {high}"
