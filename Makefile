@@ -21,8 +21,11 @@ help: ## print this list
 	@echo
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo '  NETWORK=lenet|conv2|conv4|conv6  SCALE=paper|reduced|short|quick  BUDGET=25m   what `make train` does'
+	@echo '  NETWORK=lenet|conv2|conv4|conv6   SCALE=paper|reduced|short   BUDGET=25m   what `make train` does'
 	@echo '  PYTHON=python3.12   which Python   UV=   pip although uv is here   ARGS=...   more options for a task'
+	@echo
+	@echo 'Without opening a notebook: $(LTH) --help'
+	@echo '  plan | records | claims | figure NAME | verify   what is missing, stored, decided, drawn, sound'
 
 reproduce: .venv/.stamp ## get the data, run every notebook at laptop scale into build/ (minutes)
 	@$(LTH) reproduce $(ARGS)
@@ -46,7 +49,7 @@ train: .venv/.stamp ## make the run records that are missing; NETWORK=lenet SCAL
 report: .venv/.stamp ## adopt new records, then redo the notebooks, figures/ and the tables of README.md
 	@$(LTH) report $(ARGS)
 
-html: .venv/.stamp ## the committed notebooks as web pages in build/
+html: .venv/.stamp ## the committed notebooks as web pages in build/html
 	@$(LTH) html $(ARGS)
 
 lab: .venv/.stamp ## open the notebooks in JupyterLab

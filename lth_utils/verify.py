@@ -1,0 +1,204 @@
+"""Is what is committed what it says it is? Data, records, masks, manifest and notebooks, each checked by rule.
+
+A check returns sentences that a person can act on, and none when all is well. Nothing here trains, prints or writes
+into the store; data that are missing are fetched first, as everywhere.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lth_utils import data as data_room
+from lth_utils import experiments, notebooks, paper, records
+from lth_utils import masks as masking
+from lth_utils.chains import Chain
+from lth_utils.experiments import Run
+
+ROUNDING = 1e-6  # float32 curves beside float64 columns
+LADDER_TOLERANCE = (
+    0.01  # percent of weights; whole weights are pruned, so P_m misses its formula by a few weights
+)
+FRACTIONS = [name for name in records.MEASURES if "accuracy" in name]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at: `detail` says how much of it there is, `problems` what is wrong with it."""
+
+    name: str
+    detail: str
+    problems: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+def checks(folder: Path = records.COMMITTED) -> Iterator[Check]:
+    """Every check in turn, as each is finished: the data sets, the store and what belongs to it, the notebooks."""
+    for name in data_room.SOURCES:
+        yield check_data(name)
+    try:
+        frame = records.read(folder)
+    except records.StoreError as error:
+        yield Check("records", "cannot be read", (str(error),))
+    else:
+        yield check_records(frame)
+        yield check_masks(frame, folder)
+        yield check_manifest(frame, folder)
+    yield check_notebooks()
+
+
+def check_data(name: str) -> Check:
+    """Every byte of a data set against its pinned SHA-256."""
+    try:
+        dataset = data_room.load(name)
+    except data_room.DataError as error:
+        return Check(f"data {name}", "cannot be had", (str(error),))
+    parts = ("train", "validation", "test")
+    sizes = ", ".join(f"{len(getattr(dataset, f'{part}_labels')):,} {part}" for part in parts)
+    return Check(f"data {name}", f"{sizes} images, every byte as published")
+
+
+def check_records(frame: pd.DataFrame) -> Check:
+    """Rows of records.read: identity, protocol, seeds, ladder and curves of each run must fit each other."""
+    if frame.empty:
+        return Check("records", "no run", ("the store is empty: `make train` fills it",))
+    problems = [
+        f"{row['file']}, {describe(row)}: {problem}"
+        for row in frame.to_dict("records")
+        for problem in record_problems(row)
+    ]
+    detail = f"{len(frame)} runs in {frame['file'].nunique()} files: identity, protocol, seeds, P_m, curves"
+    return Check("records", detail, tuple(problems))
+
+
+def record_problems(row: dict) -> list[str]:
+    """What does not fit in one record; runs of study "faults" break the rules of pruning, so theirs are not asked."""
+    found = _curve_problems(row)
+    if row["study"] == "faults":
+        return found
+    try:
+        run = planned(row)
+    except (ValueError, TypeError) as error:
+        return [*found, f"its protocol cannot be read ({error})"]
+    if run.protocol.key() != row["protocol_key"]:
+        found.append("its protocol is not the one of its protocol_key")
+    if json.loads(row["seeds"]) != run.seeds:
+        found.append("its seeds are not those of its identity")
+    expected = _percent_remaining(run)
+    if abs(row["percent_remaining"] - expected) > LADDER_TOLERANCE:
+        found.append(f"percent_remaining is {row['percent_remaining']:.4f}, the ladder says {expected:.4f}")
+    return found
+
+
+def _curve_problems(row):
+    """Numbers of a run that contradict its own curves; a curve with values that are not finite has no minimum."""
+    found = [f"{name} is no fraction: {row[name]}" for name in FRACTIONS if not 0 <= row[name] <= 1]
+    iteration, loss, test = (
+        np.asarray(row[f"curve_{name}"], float) for name in ("iteration", "validation_loss", "test_accuracy")
+    )
+    if bool(row["diverged"]) == bool(np.isfinite(loss).all()):
+        found.append(f"diverged is {bool(row['diverged'])}, its validation losses say otherwise")
+    if row["diverged"]:
+        return found
+    place = int(np.searchsorted(iteration, row["early_stop_iteration"]))
+    if iteration[place] != row["early_stop_iteration"] or loss[place] - loss.min() > ROUNDING:
+        found.append(f"its validation loss is not lowest at iteration {row['early_stop_iteration']}")
+        return found
+    if iteration[-1] != row["training_iterations"]:
+        found.append(f"its curve ends at {iteration[-1]:.0f}, not at {row['training_iterations']}")
+    for name, value in (
+        ("validation_loss_at_early_stop", loss[place]),
+        ("test_accuracy_at_early_stop", test[place]),
+        ("test_accuracy_at_end", test[-1]),
+    ):
+        if abs(value - row[name]) > ROUNDING:  # False where the curve was not evaluated (NaN)
+            found.append(f"{name} is {row[name]:.6f}, its curve says {value:.6f}")
+    return found
+
+
+def _percent_remaining(run):
+    if run.procedure == "one_shot":
+        return paper.one_shot_percent_remaining(run.network, run.pruning_round)
+    return paper.percent_remaining(run.network, run.pruning_round, run.variant)
+
+
+def check_masks(frame: pd.DataFrame, folder: Path = records.COMMITTED) -> Check:
+    """The stored mask of every ticket against its record, and first masks, bit for bit, against the dense weights."""
+    chain, problems, first_masks = Chain(folder), [], 0
+    tickets = frame[(frame["study"] == "paper") & (frame["arm"] == "winning_ticket")]
+    tickets = tickets[tickets["procedure"] != "one_shot"]
+    for row in tickets.to_dict("records"):
+        run = planned(row)
+        try:
+            masks = chain.masks(run)
+            if 100 * masking.density(masks) != row["percent_remaining"]:
+                problems.append(f"{describe(row)}: its stored mask has another density than its record")
+            dense = experiments.needs(run)
+            if run.pruning_round == 1 and dense.keeps_weights:
+                first_masks += 1
+                problems += _first_mask_problems(row, masks, dense, chain.dense_weights(dense))
+        except records.StoreError as error:
+            problems.append(f"{describe(row)}: {error}")
+    detail = f"{len(tickets)} against the records of their tickets, {first_masks} of them against dense weights"
+    return Check("masks", detail, tuple(problems))
+
+
+def _first_mask_problems(row, masks, dense, weights):
+    expected = experiments.next_masks(dense, weights, masking.ones(weights))
+    if all(torch.equal(masks[name], mask) for name, mask in expected.items()):
+        return []
+    return [f"{describe(row)}: its mask does not follow from the stored weights of its dense network"]
+
+
+def check_manifest(frame: pd.DataFrame, folder: Path = records.COMMITTED) -> Check:
+    """The manifest names runs by key and by identity: both must be those of a record, once."""
+    adopted = records.manifest(folder)
+    stored = set(frame["run_key"])
+    problems = []
+    for row in adopted.to_dict("records"):
+        if row["run_key"] not in stored:
+            problems.append(f"{describe(row)}: adopted, but it has no record")
+        elif records.run_key(row) != row["run_key"]:
+            problems.append(f"{describe(row)}: the key {row['run_key']} belongs to another run")
+    if twice := int(adopted["run_key"].duplicated().sum()):
+        problems.append(f"{twice} run(s) are named twice")
+    waiting = len(stored - set(adopted["run_key"]))
+    return Check("manifest", f"{len(adopted)} runs adopted, {waiting} more stored", tuple(problems))
+
+
+def check_notebooks() -> Check:
+    """Each notebook's two files against each other, the rules of a clean run, and figures/."""
+    names = notebooks.names()
+    problems = notebooks.committed_problems() if names else ["there is no notebook"]
+    return Check(
+        "notebooks", f"{len(names)} against their .py, the rules of a clean run and figures/", tuple(problems)
+    )
+
+
+def planned(row: dict) -> Run:
+    """The run that a record claims to be; ValueError or TypeError if its protocol makes no sense."""
+    protocol = paper.Protocol(**json.loads(row["protocol"]))
+    names = ("network", "arm", "procedure", "variant", "study", "scale")
+    numbers = ("trial", "replicate", "pruning_round")
+    identity = {name: row[name] for name in names} | {name: int(row[name]) for name in numbers}
+    return Run(protocol=protocol, **identity)
+
+
+def describe(row: dict) -> str:
+    """A run in a few words: "lenet winning_ticket, iterative round 3, trial 0"."""
+    extras = [row["variant"]] * bool(row["variant"]) + [f"replicate {row['replicate']}"] * bool(
+        row["replicate"]
+    )
+    words = [
+        f"{row['network']} {row['arm']}",
+        f"{row['procedure']} round {row['pruning_round']}",
+        f"trial {row['trial']}",
+    ]
+    return ", ".join([*words, *extras])

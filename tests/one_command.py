@@ -1,0 +1,73 @@
+"""Running one command in a test, on a store of its own: no test, however wrong, touches the committed records.
+
+Not a test.
+"""
+
+import queue
+from pathlib import Path
+
+import synthetic
+
+import lth_utils.__main__ as command_line
+from lth_utils import campaign, data, records, spot_check, verify, workers
+from lth_utils.campaign import Campaign
+
+
+class InProcess:
+    """Stands in for a multiprocessing context: a process that runs here and now, when it is started."""
+
+    Queue = staticmethod(queue.Queue)
+    exitcode = 0
+
+    def __init__(self, target=None, args=()):
+        self.target, self.arguments = target, args
+
+    def start(self):
+        self.target(*self.arguments)
+
+    def is_alive(self):
+        return False
+
+    def terminate(self):
+        pass
+
+    def join(self):
+        pass
+
+    Process = property(lambda self: InProcess)
+
+
+def redirect(monkeypatch, store):
+    """Point every default of a folder of records at `store`, fetch no data, start no process."""
+    functions = (
+        records.read,
+        records.read_adopted,
+        records.manifest,
+        records.adopt,
+        Campaign.__init__,
+        workers.execute,
+        verify.checks,
+        spot_check.retrain,
+    )
+    for function in functions:
+        defaults = tuple(store if isinstance(value, Path) else value for value in function.__defaults__)
+        assert defaults != function.__defaults__
+        monkeypatch.setattr(function, "__defaults__", defaults)
+    monkeypatch.setattr(data, "load", synthetic.load)
+    monkeypatch.setattr(campaign, "code_version", lambda: "abc")
+    monkeypatch.setattr(workers, "CALIBRATION_ITERATIONS", 4)
+    monkeypatch.setattr(workers.multiprocessing, "get_context", lambda method: InProcess())
+    monkeypatch.setattr(workers.signal, "signal", lambda *arguments: None)
+    monkeypatch.setattr(workers, "threads_per_worker", lambda count: 1)
+
+
+def run(capsys, *arguments):
+    """(status, standard output, standard error) of one command."""
+    status = command_line.main(list(arguments))
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def assert_one_line(message, *words):
+    (line,) = message.strip().splitlines()
+    assert line.startswith("error: ") and all(word in line for word in words), line

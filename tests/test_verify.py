@@ -1,0 +1,257 @@
+"""Verification: a sound store passes, every kind of damage is named, and a retrained run is judged by stated rules."""
+
+import json
+import math
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+
+from lth_utils import data, experiments, records, spot_check, verify
+from lth_utils.campaign import Campaign
+from lth_utils.chains import Chain
+from lth_utils.data import DataError
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A store that a campaign left: sixteen runs of every arm and procedure, none adopted."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "load", synthetic.load)
+        patch.setattr("lth_utils.campaign.code_version", lambda: "abc")
+        Campaign(synthetic.plan(), folder).work()
+    return folder
+
+
+@pytest.fixture
+def store(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(data, "load", synthetic.load)
+    return shutil.copytree(trained, tmp_path / "records")
+
+
+@pytest.fixture
+def frame(store):
+    return records.read(store)
+
+
+@pytest.fixture
+def ticket(frame):
+    """The record of one winning ticket of round 1."""
+    found = frame[(frame["arm"] == "winning_ticket") & (frame["procedure"] == "iterative")]
+    return found[found["pruning_round"] == 1].to_dict("records")[0]
+
+
+# --- checks ------------------------------------------------------------------------------------------------------------------
+
+
+def test_what_a_campaign_left_has_no_problem(store, frame):
+    records.adopt(frame[:5], store)
+    found = [
+        verify.check_records(frame),
+        verify.check_masks(frame, store),
+        verify.check_manifest(frame, store),
+    ]
+    assert [check.problems for check in found] == [(), (), ()]
+    assert "16 runs" in found[0].detail and "6 against" in found[1].detail and "5 runs" in found[2].detail
+
+
+def curve(row, name, place, value):
+    values = np.array(row[f"curve_{name}"], dtype=float)
+    values[place] = value
+    return {f"curve_{name}": values}
+
+
+DAMAGE = {
+    "another protocol": (lambda row: {"protocol_key": "0123456789ab"}, "not the one of its protocol_key"),
+    "no protocol": (lambda row: {"protocol": "{}"}, "protocol cannot be read"),
+    "an impossible protocol": (
+        lambda row: {"protocol": row["protocol"].replace('"adam"', '"eve"')},
+        "eve",
+    ),
+    "another seed": (lambda row: {"trial": 1}, "seeds are not those of its identity"),
+    "off the ladder": (lambda row: {"percent_remaining": 79.0}, "79.0000, the ladder says 80.0"),
+    "an accuracy in percent": (lambda row: {"test_accuracy_at_end": 97.0}, "no fraction: 97.0"),
+    "a lower minimum": (lambda row: curve(row, "validation_loss", 0, 0.01), "not lowest at iteration"),
+    "an early stop that was never evaluated": (
+        lambda row: {"early_stop_iteration": 3},
+        "not lowest at iteration 3",
+    ),
+    "another end": (lambda row: {"training_iterations": 50_000}, "ends at 4, not at 50000"),
+    "another final accuracy": (
+        lambda row: {"test_accuracy_at_end": row["test_accuracy_at_end"] / 2},
+        "test_accuracy_at_end is",
+    ),
+    "another loss": (
+        lambda row: {"validation_loss_at_early_stop": 0.001},
+        "validation_loss_at_early_stop is",
+    ),
+    "a hidden divergence": (lambda row: curve(row, "validation_loss", 1, np.nan), "diverged is False"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_number_that_does_not_fit_is_named(ticket, kind):
+    change, words = DAMAGE[kind]
+    assert verify.record_problems(ticket) == []
+    assert any(words in problem for problem in verify.record_problems(ticket | change(ticket)))
+
+
+def test_runs_that_break_the_rules_on_purpose_are_asked_only_for_their_curves(ticket):
+    fault = ticket | {"study": "faults", "percent_remaining": 1.0}
+    assert verify.record_problems(fault) == []
+    assert verify.record_problems(fault | {"early_stop_iteration": 3}) != []
+
+
+def test_a_check_of_records_names_file_and_run(frame):
+    frame.loc[0, "percent_remaining"] = 1.0
+    (problem,) = verify.check_records(frame).problems
+    assert frame["file"][0] in problem and "lenet" in problem and "trial 0" in problem
+
+
+def test_an_empty_store_is_a_problem():
+    assert not verify.check_records(records.read(verify.Path("nowhere"))).ok
+
+
+def test_a_mask_of_equal_size_that_does_not_follow_from_the_dense_weights_is_found(store, frame, ticket):
+    path = store / "lenet" / "paper" / "_chains" / f"paper-{ticket['protocol_key']}-trial0.npz"
+    arrays = records.load_arrays(path)
+    records.save_arrays(path, arrays | {"fc1.weight": arrays["fc1.weight"][::-1]})
+    problems = verify.check_masks(frame, store).problems
+    assert problems and all("does not follow" in problem for problem in problems)
+    records.save_arrays(path, arrays | {"output.weight": np.zeros_like(arrays["output.weight"])})
+    assert any("another density" in problem for problem in verify.check_masks(frame, store).problems)
+    path.unlink()
+    assert any("cannot be read" in problem for problem in verify.check_masks(frame, store).problems)
+
+
+def test_a_manifest_that_names_other_runs_is_found(store, frame):
+    records.adopt(frame, store)
+    path = store / "_manifest.csv"
+    table = records.manifest(store)
+    table.assign(trial=table["trial"] + 5).to_csv(path, index=False)
+    assert all("belongs to another run" in p for p in verify.check_manifest(frame, store).problems)
+    pd.concat([table, table[:1]]).to_csv(path, index=False)
+    assert verify.check_manifest(frame, store).problems == ("1 run(s) are named twice",)
+    table.to_csv(path, index=False)
+    (problem,) = verify.check_manifest(frame[1:], store).problems
+    assert "it has no record" in problem
+
+
+def test_all_checks_run_whatever_the_first_ones_find(store, monkeypatch):
+    def missing(name):
+        raise DataError(f"{name} is not here")
+
+    monkeypatch.setattr(data, "load", missing)
+    monkeypatch.setattr(verify.notebooks, "committed_problems", lambda: ["01: stale"])
+    next(store.rglob("*.parquet")).write_bytes(b"half")
+    found = {check.name: check for check in verify.checks(store)}
+    assert list(found) == ["data mnist", "data cifar10", "records", "notebooks"]
+    assert not any(check.ok for check in found.values())
+    assert (
+        found["data mnist"].problems == ("mnist is not here",) and "01: stale" in found["notebooks"].problems
+    )
+
+
+def test_no_notebook_at_all_is_a_problem(monkeypatch):
+    monkeypatch.setattr(verify.notebooks, "names", list)
+    assert verify.check_notebooks().problems == ("there is no notebook",)
+
+
+# --- spot checks -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_seed_draws_the_same_runs_whatever_their_order(frame):
+    keys = [[row["run_key"] for row in spot_check.draw(frame, 3, seed)] for seed in (1, 1, 2)]
+    assert keys[0] == keys[1] != keys[2]
+    assert keys[0] == [row["run_key"] for row in spot_check.draw(frame[::-1], 3, 1)]
+
+
+def test_only_runs_that_claims_rest_on_are_drawn(frame):
+    frame.loc[0, "diverged"], frame.loc[1, "study"] = True, "faults"
+    drawn = {row["run_key"] for row in spot_check.draw(frame, 14, 0)}
+    assert drawn == set(frame["run_key"][2:])
+    for count in (15, 0):
+        with pytest.raises(ValueError, match="14 are stored"):
+            spot_check.draw(frame, count, 0)
+
+
+def outcomes(found):
+    return {one.quantity: one.outcome for one in found}
+
+
+def test_every_kind_of_run_can_be_retrained_and_agrees(store, frame):
+    for row in frame.to_dict("records"):
+        found = outcomes(spot_check.retrain(row, frame, folder=store))
+        assert "outside" not in found.values(), (row["arm"], row["procedure"], found)
+        assert found["seed of data_order"] == found["percent_remaining of the mask"] == "same"
+        assert len([name for name in found if name.startswith("validation_loss")]) == 2
+
+
+def test_another_curve_another_seed_and_another_mask_are_outside(store, frame, ticket):
+    seeds = json.loads(ticket["seeds"]) | {"init": 1}
+    changes = (
+        curve(ticket, "validation_loss", 0, ticket["curve_validation_loss"][0] + 0.0002),
+        curve(ticket, "validation_loss", 1, ticket["curve_validation_loss"][1] + 0.0002),
+        {"seeds": json.dumps(seeds)},
+        {"percent_remaining": ticket["percent_remaining"] + 1e-9},
+    )
+    for change in changes:
+        found = outcomes(spot_check.retrain(ticket | change, frame, folder=store))
+        assert list(found.values()).count("outside") == 1, change
+
+
+def test_another_data_order_is_outside(store, frame, ticket, monkeypatch):
+    monkeypatch.setattr(experiments.Run, "seeds", json.loads(ticket["seeds"]) | {"data_order": 7})
+    found = outcomes(spot_check.retrain(ticket, frame, folder=store))
+    assert found["validation_loss at 0"] in ("same", "within")
+    assert [name for name in found if found[name] == "outside"] == [
+        "seed of data_order",
+        *(name for name in found if name in ("validation_loss at 2", "validation_loss at 4")),
+    ]
+
+
+def test_a_limit_compares_only_the_beginning_of_the_curve(store, frame, ticket):
+    seen = []
+    found = outcomes(spot_check.retrain(ticket, frame, limit=2, folder=store, progress=seen.append))
+    assert seen == [0, 2] and "validation_loss at 2" in found and not set(spot_check.WHOLE_RUN) & set(found)
+    assert spot_check.iterations_of(ticket, 100) == spot_check.iterations_of(ticket, None) == 4
+    with pytest.raises(ValueError, match="multiple of 2, got 3"):
+        spot_check.iterations_of(ticket, 3)
+
+
+def test_whole_runs_are_judged_by_the_noise_between_trials(store, frame, ticket):
+    assert {outcomes(spot_check.retrain(ticket, frame, folder=store))[n] for n in spot_check.WHOLE_RUN} == {
+        "not judged"
+    }  # two trials
+    others = [
+        ticket | {"trial": trial, "test_accuracy_at_end": ticket["test_accuracy_at_end"] + shift}
+        for trial, shift in ((1, 0.01), (2, -0.01))
+    ]
+    trials = pd.DataFrame([ticket, *others])
+    for shift, outcome in ((0.0, "same"), (0.05, "within"), (0.5, "outside")):
+        moved = ticket | {"test_accuracy_at_end": ticket["test_accuracy_at_end"] + shift}
+        found = {one.quantity: one for one in spot_check.retrain(moved, trials, folder=store)}
+        assert found["test_accuracy_at_end"].outcome == outcome
+    assert found["early_stop_iteration"].tolerance == 100  # no spread: what cannot be told apart still passes
+
+
+def test_the_noise_tolerance_is_a_t_interval_of_a_difference():
+    values = pd.Series([1.0, 2.0, 3.0])
+    assert spot_check.noise_tolerance(values, 1) == pytest.approx(4.302653 * math.sqrt(2))
+    assert spot_check.noise_tolerance(values, 6) > 2 * spot_check.noise_tolerance(values, 1)
+    assert spot_check.noise_tolerance(values[:2], 1) is None
+
+
+def test_what_is_not_a_number_is_outside():
+    assert spot_check.Comparison("loss", 0.5, math.nan, 1e-4).outcome == "outside"
+
+
+def test_nothing_is_written(store, frame, ticket):
+    before = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    spot_check.retrain(ticket, frame, folder=store)
+    list(verify.checks(store))
+    assert before == {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
+    assert Chain(store).folder == store
