@@ -183,6 +183,22 @@ def test_records_of_the_pixel_scalings_and_of_section_3_are_told_apart(tmp_path)
         assert set(frame["run_key"]) == {run.key for run in plan} and len(frame) == len(plan)
 
 
+# --- laptop scale ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_laptop_plan_has_every_arm_below_a_fifth_of_the_weights_and_little_work():
+    plan = experiments.plan("conv2", "quick")
+    last = max(run.pruning_round for run in plan)
+    assert {run.arm for run in only(plan, pruning_round=last)} == set(paper.ARMS[1:])
+    assert {run.scale for run in plan} == {"quick"} and len(plan) == 5
+    (rates,) = {tuple(run.protocol.pruning_rates.items()) for run in plan}
+    counts = paper.weight_counts("conv2")
+    kept = sum(counts[layer] * (1 - rate) ** last for layer, rate in rates)
+    assert kept / sum(counts.values()) < 0.2
+    assert sum(run.protocol.training_iterations for run in plan) <= 1_000
+    assert {run.protocol.training_examples for run in plan} == {5_000}
+
+
 # --- the paper's scale -----------------------------------------------------------------------------------------------------
 
 

@@ -103,6 +103,13 @@ def test_protocols_are_those_of_figure_2(network, iterations, learning_rate, con
     assert protocol.differences_from_paper() == []
 
 
+def test_figure_1_alone_prunes_the_convolutions_of_conv6_by_10_percent():
+    main, figure_1 = paper.protocol("conv6"), paper.protocol("conv6", "conv_rate_10")
+    assert figure_1.pruning_rates["conv6.weight"] == 0.10 and figure_1.pruning_rates["fc1.weight"] == 0.2
+    assert dataclasses.replace(figure_1, pruning_rates=main.pruning_rates) == main
+    assert paper.protocol("conv6", "channels_256") == main
+
+
 def test_an_unknown_network_is_refused_and_the_known_ones_are_named():
     with pytest.raises(ValueError, match="lenet, conv2, conv4, conv6; got 'resnet18'"):
         paper.protocol("resnet18")
@@ -197,6 +204,16 @@ def test_the_tables_of_the_paper_are_there_and_not_empty():
         paper.curves().columns
     )
     assert len(paper.curves()) > 1000
+
+
+@pytest.mark.parametrize("network", paper.WEIGHT_COUNTS)
+def test_tickets_are_planned_as_deep_as_figures_4_and_5_plot_them(network):
+    curves, label = paper.curves(), paper.NETWORK_LABELS[network]
+    if network == "lenet":
+        plotted = curves[(curves["fig"] == 4) & (curves["panel"] == 1)]
+    else:
+        plotted = curves[(curves["fig"] == 5) & (curves["series"] == label)]
+    assert plotted["round"].max() == paper.PLOTTED_ROUNDS[network]
 
 
 @pytest.mark.parametrize("network", paper.WEIGHT_COUNTS)

@@ -12,6 +12,7 @@ from lth_utils.experiments.convolutional import (
     PAPER_WAVES,
     REDUCED_CONTROL_ROUNDS,
     REDUCED_WAVES,
+    conv2_quick,
     figure_1_conv6,
     paper_wave,
     pixel_scalings,
@@ -44,18 +45,10 @@ from lth_utils.experiments.starts import continuation, needs, next_masks, starti
 
 __all__ = ["BASELINE_SETTINGS", "CONVOLUTIONAL", "FIGURE_3_ROUNDS", "FLOAT32", "LENET_CONTROL_ROUNDS"]
 __all__ += ["ONE_SHOT_LEVELS", "ONE_SHOT_REINIT_LEVELS", "REDUCED_CONTROL_ROUNDS", "TEST_CURVE_UNTIL", "Run"]
-__all__ += ["baseline", "continuation", "continued_tickets", "controls", "figure_1_conv6"]
-__all__ += [
-    "lenet_quick",
-    "lenet_wave",
-    "needs",
-    "next_masks",
-    "one_shot_tickets",
-    "paper_wave",
-    "pixel_scalings",
-    "precision_check",
-]
-__all__ += ["reduced_protocol", "reduced_wave", "seed", "starting_point", "tickets"]
+__all__ += ["baseline", "continuation", "continued_tickets", "controls", "conv2_quick", "figure_1_conv6"]
+__all__ += ["lenet_quick", "lenet_wave", "needs", "next_masks", "one_shot_tickets", "paper_wave"]
+__all__ += ["pixel_scalings", "precision_check", "reduced_protocol", "reduced_wave", "seed"]
+__all__ += ["starting_point", "tickets"]
 
 # Most networks per stack. Five of any convolutional network let two CPU workers stay below 6 GB together: measured, a
 # worker takes 1.9 GB and 0.17 GB per dense Conv-2, 0.12 GB per Conv-4 or Conv-6.
@@ -63,7 +56,7 @@ NETWORKS_PER_STACK = {"lenet": 40, "conv2": 5, "conv4": 5, "conv6": 5}
 
 
 def plan(network: str, scale: str = "paper", wave: int = 2) -> list[Run]:
-    """All runs of one network at one scale, in the order of their value to the report; "short" has no waves.
+    """All runs of one network at one scale, in the order of their value to the report; "short" and "quick" have no waves.
 
     Raises ValueError that names what there is.
     """
@@ -77,9 +70,13 @@ def plan(network: str, scale: str = "paper", wave: int = 2) -> list[Run]:
         return paper_wave(network, wave)
     if scale == "reduced" and network in CONVOLUTIONAL:
         return reduced_wave(network, wave)
+    if (network, scale) == ("lenet", "quick"):
+        return lenet_quick()
+    if (network, scale) == ("conv2", "quick"):
+        return conv2_quick()
     raise ValueError(
-        f"no plan for network {network!r} at scale {scale!r}; there are plans for lenet at paper and short, "
-        f"and for {', '.join(CONVOLUTIONAL)} at paper, reduced and short"
+        f"no plan for network {network!r} at scale {scale!r}; there are plans for lenet at paper, short and quick, "
+        f"for {', '.join(CONVOLUTIONAL)} at paper, reduced and short, and for conv2 at quick"
     )
 
 
