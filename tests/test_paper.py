@@ -207,12 +207,10 @@ def test_the_tables_of_the_paper_are_there_and_not_empty():
 
 
 @pytest.mark.parametrize("network", paper.WEIGHT_COUNTS)
-def test_tickets_are_planned_as_deep_as_figures_4_and_5_plot_them(network):
-    curves, label = paper.curves(), paper.NETWORK_LABELS[network]
-    if network == "lenet":
-        plotted = curves[(curves["fig"] == 4) & (curves["panel"] == 1)]
-    else:
-        plotted = curves[(curves["fig"] == 5) & (curves["series"] == label)]
+def test_tickets_are_planned_as_deep_as_figures_1_and_5_plot_them(network):
+    curves = paper.curves()
+    figure = curves[curves["fig"] == (1 if network == "lenet" else 5)]
+    plotted = figure[figure["series"] == paper.NETWORK_LABELS[network]]
     assert plotted["round"].max() == paper.PLOTTED_ROUNDS[network]
 
 

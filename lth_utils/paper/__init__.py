@@ -55,7 +55,7 @@ WEIGHT_COUNTS = {  # prunable weights per layer (Figure 2; Conv-6 with the 192 c
     },
 }
 CONV6_WITH_256_CHANNELS = {"conv5.weight": 294_912, "conv6.weight": 589_824, "fc1.weight": 1_048_576}
-PLOTTED_ROUNDS = {"lenet": 28, "conv2": 22, "conv4": 26, "conv6": 26}  # depth of Figures 4 and 5
+PLOTTED_ROUNDS = {"lenet": 28, "conv2": 22, "conv4": 26, "conv6": 26}  # depth of Figures 1 and 5
 
 
 @dataclass(frozen=True, kw_only=True)
