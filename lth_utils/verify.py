@@ -146,7 +146,7 @@ def check_masks(frame: pd.DataFrame, folder: Path = records.COMMITTED) -> Check:
                 problems += _first_mask_problems(row, masks, dense, chain.dense_weights(dense))
         except records.StoreError as error:
             problems.append(f"{describe(row)}: {error}")
-    detail = f"{len(tickets)} against the records of their tickets, {first_masks} of them against dense weights"
+    detail = f"{len(tickets)} against the records of their tickets, {first_masks} against dense weights"
     return Check("masks", detail, tuple(problems))
 
 
