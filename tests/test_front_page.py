@@ -176,6 +176,7 @@ def test_a_network_is_scored_at_one_scale_its_own_where_it_has_one():
 def test_conditions_that_the_papers_own_plot_fails_are_listed():
     listed = {row[0]: row for row in summaries.text_against_plot().rows}
     assert listed["C17 a"][2:] == ("2.51", "2.16 to 2.86", "2.155")
+    assert listed["C07 a"][3:] == ("0.47 to 0.77", "0.805")
     assert "C18 a" not in listed and "C17 b" not in listed
 
 
