@@ -112,14 +112,13 @@ class SparseLinear(StackedLayer):
 
     def __call__(self, activations: Tensor) -> Tensor:
         """[K, in, images] -> [K, out, images]"""
-        stacked = activations.reshape(self.shape[1], -1)
-        product = _SparseAffine.apply(self.weight, self.bias, stacked, self.matrices)
-        return product.view(self.networks, self.outputs, -1)
+        return _SparseAffine.apply(self.weight, self.bias, activations, self.matrices)
 
     def on_shared(self, features: Tensor) -> Tensor:
         """The same inputs [in, images] for every network -> [K, out, images]; without gradients."""
-        features = features.contiguous()
-        product = torch.addmm(_as_columns(self.bias.detach(), features), self.matrices.shared, features)
+        features = features.to(self.weight.dtype).contiguous()
+        with torch.autocast("cpu", enabled=False):
+            product = torch.addmm(_as_columns(self.bias.detach(), features), self.matrices.shared, features)
         return product.view(self.networks, self.outputs, -1)
 
     def select(self, chosen: Tensor, new: list[Tensor], old: list[Tensor]) -> None:
@@ -167,21 +166,32 @@ def _csr(row_starts, columns, values, size):
 
 
 class _SparseAffine(torch.autograd.Function):
-    """bias + CSR matrix @ dense; the gradient of the values is sampled on the matrix's own pattern."""
+    """bias + CSR matrix @ dense; the gradient of the values is sampled on the matrix's own pattern.
+
+    Sparse kernels know float32 and float64 only: under autocast the layer takes and gives float32.
+    """
 
     @staticmethod
-    def forward(ctx, values, bias, dense, matrices):
+    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
+    def forward(ctx, values, bias, activations, matrices):
+        dense = activations.reshape(matrices.forward.shape[1], -1)
         ctx.save_for_backward(bias, dense)
         ctx.matrices = matrices
-        return torch.addmm(_as_columns(bias, dense), matrices.forward, dense)
+        # A tensor of its own, not a view: a ReLU in place on a view would copy every gradient twice.
+        product = dense.new_empty(*bias.shape, dense.shape[1])
+        torch.addmm(_as_columns(bias, dense), matrices.forward, dense, out=product.view(-1, dense.shape[1]))
+        return product
 
     @staticmethod
+    @torch.amp.custom_bwd(device_type="cpu")
     def backward(ctx, gradient):
         bias, dense = ctx.saved_tensors
-        sampled = ctx.matrices.gradient
-        torch.sparse.sampled_addmm(sampled, gradient, dense.t(), beta=0.0, out=sampled)
-        for_dense = ctx.matrices.transposed() @ gradient if ctx.needs_input_grad[2] else None
-        return sampled.values(), gradient.sum(1).view_as(bias), for_dense, None
+        flat, sampled = gradient.reshape(bias.numel(), -1), ctx.matrices.gradient
+        torch.sparse.sampled_addmm(sampled, flat, dense.t(), beta=0.0, out=sampled)
+        for_dense = None
+        if ctx.needs_input_grad[2]:
+            for_dense = (ctx.matrices.transposed() @ flat).view(len(bias), -1, dense.shape[1])
+        return sampled.values(), flat.sum(1).view_as(bias), for_dense, None
 
 
 def _as_columns(bias, dense):
