@@ -72,7 +72,8 @@ def train(
     initial_weights, masks, seeds: one entry per network; weights start at initial_weights * mask, seeds give the
     data order. test_curve_until: also record test accuracy at every evaluation up to this iteration (Figure 3
     needs it). progress: called with the number of finished iterations after every evaluation.
-    Raises ValueError when the three sequences differ in length or are empty.
+    Raises ValueError when the three sequences differ in length or are empty, or when the protocol asks for more
+    training examples than there are.
     """
     if not len(initial_weights) == len(masks) == len(seeds) or not seeds:
         raise ValueError(
@@ -102,10 +103,19 @@ def _prepare(data, protocol, like):
     splits = {}
     for name in ("train", "validation", "test"):
         images, labels = getattr(data, f"{name}_images"), getattr(data, f"{name}_labels")
-        limit = protocol.training_examples if name == "train" and protocol.training_examples else len(labels)
+        limit = _training_examples(protocol, len(labels)) if name == "train" else len(labels)
         scaled = scale_pixels(images[:limit].to(like.device), protocol.pixel_scaling)
         splits[name] = _Images(scaled.to(like.dtype), labels[:limit].to(like.device))
     return splits
+
+
+def _training_examples(protocol, available):
+    """How many examples are trained on; ValueError if they, or those that accuracy is read on, are not there."""
+    wanted = protocol.training_examples or available
+    for name, there in {"training_examples": available, "train_evaluation_examples": wanted}.items():
+        if not 0 <= getattr(protocol, name) <= there:
+            raise ValueError(f"{name} is {getattr(protocol, name)}, but there are {there} training examples")
+    return wanted
 
 
 def make_optimizer(protocol: Protocol, parameters: list[Tensor]) -> torch.optim.Optimizer:

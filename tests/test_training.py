@@ -424,6 +424,22 @@ def test_only_the_first_training_examples_are_used_where_a_protocol_says_so(data
     assert not same(some, train(data, protocol(training_iterations=6), initial[:1], [pruned("lenet", 0)])[0])
 
 
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ({"training_examples": 121}, "training_examples is 121, but there are 120"),
+        ({"training_examples": -1}, "training_examples is -1"),
+        ({"train_evaluation_examples": 121}, "train_evaluation_examples is 121, but there are 120"),
+        ({"training_examples": 20, "train_evaluation_examples": 50}, "is 50, but there are 20"),
+    ],
+)
+def test_more_training_examples_than_there_are_is_refused(data, initial, wish, words):
+    with pytest.raises(ValueError, match=words):
+        train(data, protocol(**wish), initial[:1], [pruned("lenet", 0)])
+    for name, count in (("training_examples", 120), ("train_evaluation_examples", 120)):
+        train(data, protocol(training_iterations=2, **{name: count}), initial[:1], [pruned("lenet", 0)])
+
+
 def test_progress_is_told_after_every_evaluation(data, initial):
     seen = []
     train(data, protocol(), initial[:1], [pruned("lenet", 0)], progress=seen.append)
@@ -452,6 +468,32 @@ def test_lower_precision_is_used_where_a_protocol_says_so_and_weights_stay_singl
     assert np.allclose(single.curves["validation_loss"], lower.curves["validation_loss"], atol=0.05)
 
 
+@sparse_kernels
+def test_a_pruned_convolutional_network_learns_in_lower_precision_and_keeps_its_mask(monkeypatch):
+    chosen, choose = [], layers.choose_linear
+    monkeypatch.setattr(layers, "choose_linear", lambda *parts: chosen.append(choose(*parts)) or chosen[-1])
+    data = dataset("cifar10", train=24, validation=24, test=8)
+    settings = protocol(
+        "conv2",
+        precision="bfloat16",
+        pixel_scaling="standardized",
+        learning_rate=3e-3,
+        training_iterations=18,
+        evaluation_interval=6,
+    )
+    weights = networks.initial_weights("conv2", 0)
+    kept = {name: 0.3 if "conv" in name or "output" in name else 0.1 for name in masking.ones(weights)}
+    rates = {name: 1 - share for name, share in kept.items()}
+    masks = masking.prune_smallest(weights, masking.ones(weights), rates)
+    (result,) = train(data, settings, [weights], [masks], network="conv2")
+    assert [type(layer) for layer in chosen] == [layers.SparseLinear, layers.SparseLinear, layers.DenseLinear]
+    assert result.curves["validation_loss"][-1] < 0.6 * result.curves["validation_loss"][0]
+    for name, mask in masks.items():
+        assert result.final_weights[name].dtype == torch.float32
+        assert not result.final_weights[name][~mask].any()
+        assert (result.final_weights[name] != weights[name])[mask].any()
+
+
 # --- data order ------------------------------------------------------------------------------------------------------------
 
 
@@ -474,6 +516,11 @@ def test_what_was_taken_is_not_changed_by_what_is_taken_later():
     copy = first.clone()
     first.add_(1)
     assert torch.equal(torch.cat([copy, order.take(30)]), training.DataOrder(3, 50).take(60))
+
+
+def test_an_order_of_nothing_is_refused_instead_of_going_on_for_ever():
+    with pytest.raises(ValueError, match="at least one example, got 0"):
+        training.DataOrder(3, 0)
 
 
 def test_orders_repeat_with_their_seed_differ_between_seeds_and_are_pinned():

@@ -107,6 +107,8 @@ class DataOrder:
     """
 
     def __init__(self, seed: int, examples: int):
+        if examples < 1:
+            raise ValueError(f"a data order needs at least one example, got {examples}")
         self._generator = np.random.Generator(np.random.PCG64(seed))
         self._examples = examples
         self._waiting = np.empty(0, dtype=np.int64)
