@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lth_utils import experiments, records
+from lth_utils import experiments, networks, records
 from lth_utils import masks as masking
 from lth_utils.experiments import Run
 from lth_utils.masks import Masks, Weights
@@ -27,12 +27,28 @@ class Chain:
         name = "-".join(part for part in parts if part and part != "iterative")
         return self.folder / run.network / run.scale / kind / f"{name}.npz"
 
+    def _load(self, run: Run, kind: str, procedure: str = "iterative") -> dict[str, np.ndarray]:
+        """Arrays of "_chains" or "_weights"; StoreError unless they are those of the run's network."""
+        path = self._path(run, kind, procedure)
+        arrays = records.load_arrays(path)
+        dtype = "uint8" if kind == "_chains" else "float32"
+        expected = {
+            name: (shape, dtype) for name, shape in networks.weight_shapes(run.network, run.variant).items()
+        }
+        if kind == "_weights":
+            expected |= {
+                name.replace(".weight", ".bias"): (shape[:1], dtype) for name, (shape, _) in expected.items()
+            }
+        if {name: (array.shape, str(array.dtype)) for name, array in arrays.items()} != expected:
+            raise records.StoreError(f"{path.name} does not hold the layers of {run.network}")
+        return arrays
+
     def masks(self, run: Run) -> Masks:
         """Masks of the run's pruning round, from the chain of its trial; StoreError if it was never that long."""
         procedure = (
             run.procedure if run.pruning_round > 1 else "iterative"
         )  # round 1 prunes the same dense network
-        arrays = records.load_arrays(self._path(run, "_chains", procedure))
+        arrays = self._load(run, "_chains", procedure)
         if _last_round(arrays) < run.pruning_round:
             raise records.StoreError(
                 f"the chain of trial {run.trial} has no mask for round {run.pruning_round}"
@@ -41,7 +57,7 @@ class Chain:
 
     def dense_weights(self, run: Run) -> Weights:
         """Final weights of the dense network of the run's trial."""
-        arrays = records.load_arrays(self._path(run, "_weights"))
+        arrays = self._load(run, "_weights")
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     def keep_weights(self, run: Run, weights: Weights, errors: Mapping[str, np.ndarray]) -> None:
@@ -57,7 +73,7 @@ class Chain:
         """Trained weights from which a "continued" run's network goes on: those of the round before."""
         if run.pruning_round == 1:
             return self.dense_weights(run)
-        arrays = records.load_arrays(self._path(run, "_weights", run.procedure))
+        arrays = self._load(run, "_weights", run.procedure)
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     def extend(self, run: Run, masks: Masks, final_weights: Weights) -> None:
@@ -67,7 +83,7 @@ class Chain:
         """
         path, after = self._path(run, "_chains", run.procedure), run.pruning_round + 1
         following = experiments.next_masks(run, final_weights, masks)
-        if path.exists() and _last_round(longer := records.load_arrays(path)) > after:
+        if path.exists() and _last_round(longer := self._load(run, "_chains", run.procedure)) > after:
             stored = masking.at_round(longer, after)
             if not all(torch.equal(stored[name], mask) for name, mask in following.items()):
                 raise records.StoreError(
@@ -76,7 +92,7 @@ class Chain:
             return
         history = [masking.ones(final_weights), masks][-after:]
         if after > 2:
-            arrays = records.load_arrays(path)
+            arrays = self._load(run, "_chains", run.procedure)
             history = [masking.at_round(arrays, earlier) for earlier in range(after - 1)] + [masks]
         records.save_arrays(path, masking.pruned_at([*history, following]))
         if run.procedure == "continued":

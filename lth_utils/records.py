@@ -82,7 +82,9 @@ def write(rows: list[dict], folder: Path = COMMITTED) -> Path:
     ((network, scale),) = place
     target = folder / network / scale / f"{_file_hash(map(run_key, rows))}.parquet"
     table = pa.Table.from_pylist(rows, schema=SCHEMA)
-    _write_atomically(target, lambda path: pq.write_table(table, path, compression="zstd"))
+    _write_atomically(
+        target, lambda path: pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+    )
     return target
 
 
@@ -129,12 +131,13 @@ def read(folder: Path = COMMITTED) -> pd.DataFrame:
 def _read_file(path: Path, folder: Path) -> pd.DataFrame:
     inside = path.relative_to(folder)
     try:
-        table = pq.read_table(path, partitioning=None)
-    except (pa.ArrowException, OSError) as error:
+        table = pq.read_table(path, partitioning=None, page_checksum_verification=True)
+        same_columns = (table.schema.names, table.schema.types) == (SCHEMA.names, SCHEMA.types)
+        frame = table.to_pandas()
+    except (pa.ArrowException, OSError, ValueError) as error:  # the last for text that is no text any more
         raise StoreError(f"{inside} cannot be read ({error}); delete it and train again") from error
-    if table.schema.names != SCHEMA.names or table.schema.types != SCHEMA.types:
+    if not same_columns:
         raise StoreError(f"{inside} has other columns than this version writes")
-    frame = table.to_pandas()
     frame.insert(0, "run_key", [run_key(row) for row in frame[list(IDENTITY)].to_dict("records")])
     if path.stem != _file_hash(frame["run_key"]):
         raise StoreError(
@@ -243,7 +246,9 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
     """Read what `save_arrays` wrote; StoreError if the file is missing or damaged."""
     try:
-        with np.load(path) as arrays:
+        with open(path, "rb") as file, np.load(file) as arrays:
             return dict(arrays)
-    except (OSError, ValueError, EOFError) as error:
-        raise StoreError(f"{path.name} cannot be read: {error}") from error
+    except (
+        Exception
+    ) as error:  # zip, zlib and NumPy raise nearly anything on altered bytes, KeyError included
+        raise StoreError(f"{path.name} cannot be read ({type(error).__name__}: {error})") from error

@@ -92,6 +92,35 @@ def test_a_repetition_that_decides_otherwise_is_refused_instead_of_cutting_the_c
     assert contents(chain.folder) == before
 
 
+def rewrite(chain, kind, change):
+    """Replace the only file of a kind by what `change` makes of its arrays."""
+    (path,) = chain.folder.rglob(f"{kind}/*.npz")
+    with np.load(path) as arrays:
+        np.savez(path, **change(dict(arrays)))
+    return path.name
+
+
+FOREIGN = {
+    "a layer less": lambda arrays: {name: arrays[name] for name in list(arrays)[1:]},
+    "a layer more": lambda arrays: arrays | {"fc9.weight": np.zeros((3, 3), np.uint8)},
+    "another shape": lambda arrays: arrays | {"fc2.weight": arrays["fc2.weight"][:, :-1]},
+    "another type": lambda arrays: arrays | {"fc1.weight": arrays["fc1.weight"].astype(np.int64)},
+    "nothing": lambda arrays: {},
+}
+
+
+@pytest.mark.parametrize("change", FOREIGN.values(), ids=FOREIGN)
+def test_masks_and_weights_of_something_else_are_named(chain, trained, change):
+    chain.keep_weights(link(0), trained[1][0], {})
+    masks, weights = (rewrite(chain, kind, change) for kind in ("_chains", "_weights"))
+    with pytest.raises(StoreError, match=f"{masks} does not hold the layers of lenet"):
+        chain.masks(link(1))
+    with pytest.raises(StoreError, match=f"{masks} does not hold"):
+        chain.extend(link(2), trained[0][2], trained[1][2])
+    with pytest.raises(StoreError, match=f"{weights} does not hold"):
+        chain.dense_weights(link(0))
+
+
 def test_trials_and_procedures_have_their_own_chains(chain, trained):
     masks, _ = trained
     with pytest.raises(StoreError):
