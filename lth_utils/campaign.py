@@ -1,7 +1,8 @@
 """Execute a plan: train what is missing, stack by stack, within a budget, resumable after any interruption.
 
-Several workers (processes) may serve one store: each stack is claimed through a file lock, which the system
-releases when a worker dies, however it dies. A killed worker loses at most the stack it was training.
+Several workers (processes) may serve one store, with one plan or with plans that overlap: every run of a stack is
+claimed through a file lock, which the system releases when a worker dies, however it dies. A killed worker loses at
+most the stack it was training.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from lth_utils import ROOT, experiments, networks, paper, records, training
+from lth_utils import ROOT, experiments, layers, networks, paper, records, training
 from lth_utils import data as data_room
 from lth_utils import masks as masking
 from lth_utils.chains import Chain
@@ -29,12 +30,14 @@ QUICK_RECORDS = ROOT / "build" / "records"
 
 
 class Campaign:
-    """A plan and the store that it fills."""
+    """A plan and the store that it fills. Raises ValueError for a device that is not there."""
 
     def __init__(self, plan: list[Run], folder: Path = records.COMMITTED, device: str = "cpu"):
+        _require_device(device)
         self.stacks = experiments.stacks(plan)
         self.plan, self.folder, self.device = plan, folder, device
         self.chain = Chain(folder)
+        self.code_version = code_version()  # of what is loaded now: the checkout may change while this trains
         self._data = {}
 
     def missing(self) -> list[Run]:
@@ -52,8 +55,8 @@ class Campaign:
         """
         started, seconds_per_cost = time.monotonic(), 0.0
         while (claimed := self._claim()) is not None:
-            runs, lock = claimed
-            with lock:
+            runs, locks = claimed
+            with locks:
                 cost = sum(map(relative_cost, runs))
                 end = time.monotonic() - started + cost * seconds_per_cost
                 if budget_seconds is not None and end > budget_seconds:
@@ -66,24 +69,23 @@ class Campaign:
                     done(runs, seconds)
 
     def _claim(self):
-        """The first stack with runs that are missing and ready, as (runs, held lock).
+        """The first stack with runs that are missing and ready, as (these runs, held locks on the whole stack).
 
         Waits while all such stacks are in other workers' hands; None when no run of the plan can become ready.
         """
-        while True:
-            open_stacks, claimed_elsewhere = self._open_stacks(), False
+        while open_stacks := self._open_stacks():
             for stack, _ in open_stacks:
-                lock = _lock(self.folder / "_claims" / f"{stack[0].key}.lock")
-                if lock is None:
-                    claimed_elsewhere = True
+                locks = _lock([self.folder / "_claims" / f"{run.key}.lock" for run in stack])
+                if locks is None:
                     continue
-                runs = dict((s[0].key, r) for s, r in self._open_stacks()).get(stack[0].key)
+                runs = next((runs for other, runs in self._open_stacks() if other is stack), None)
                 if runs:
-                    return runs, lock
-                lock.close()
-            if not claimed_elsewhere:
-                return None
-            time.sleep(CLAIM_POLL_SECONDS)
+                    return runs, locks
+                locks.close()
+                break  # finished by another worker in the meantime, so that other stacks may be ready: look again
+            else:
+                time.sleep(CLAIM_POLL_SECONDS)
+        return None
 
     def _open_stacks(self):
         """(stack, its runs that are missing and ready) for every stack that has such runs."""
@@ -126,7 +128,9 @@ class Campaign:
         rows = []
         for run, result, source, (_, masks) in zip(runs, results, pruned_from, starts, strict=False):
             self._leave(run, masks, result, source)
-            rows.append(_row(run, result, masks, cost, self.device))
+            diverged = result.diverged or source.diverged  # of both, no chain can go on
+            more = {"diverged": diverged, "code_version": self.code_version}
+            rows.append(_row(run, result, masks, cost, self.device) | more)
         records.write(rows, self.folder)
 
     def _leave(self, run, masks, result, pruned_from):
@@ -192,24 +196,51 @@ def default_device() -> str:
 
 
 def relative_cost(run: Run) -> float:
-    """Estimated work of a run in units of one dense iteration of the same network."""
-    share = paper.percent_remaining(run.network, run.pruning_round) / 100
+    """Estimated work of a run in units of one dense iteration of the same network.
+
+    On one thread of a CPU a sparse linear layer costs 0.16 + 3.4 * density of a dense one (Lenet in stacks of 20,
+    densities 1.2 to 17 %); a convolution costs the same at any density. A "continued" run trains two networks.
+    """
+    share = paper.percent_remaining(run.network, run.pruning_round, run.variant) / 100
     if run.procedure == "one_shot":
         share = paper.one_shot_percent_remaining(run.network, run.pruning_round) / 100
-    sparse = share < 0.2
-    return run.protocol.training_iterations * (0.15 + 1.5 * share if sparse else 1.0)
+    work = multiplications(run.network, run.variant)
+    convolutional = sum(count for name, count in work.items() if name.startswith("conv")) / sum(work.values())
+    linear = 0.16 + 3.4 * share if share < layers.SPARSE_BELOW_DENSITY else 1.0
+    copies = 2 if run.procedure == "continued" else 1
+    return copies * run.protocol.training_iterations * (convolutional + (1 - convolutional) * linear)
 
 
-def _lock(path: Path):
-    """An exclusive lock that ends with its holder, or None while another process holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("w")
+def multiplications(network: str, variant: str = "") -> dict[str, int]:
+    """Multiplications of each dense layer for one image: a convolution uses its weights at every position."""
+    side, work = networks.IMAGE_SHAPES[network][1], {}
+    for name, count in paper.weight_counts(network, variant).items():
+        poolings = (int(name[4]) - 1) // 2 if name.startswith("conv") else None
+        work[name] = count if poolings is None else count * (side // 2**poolings) ** 2
+    return work
+
+
+def _require_device(device):
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return None
-    return file
+        torch.zeros(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:  # the second where torch was built without CUDA
+        reason = str(error).partition("\n")[0]
+        raise ValueError(f"the device {device!r} cannot be used here: {reason}") from None
+
+
+def _lock(paths: list[Path]):
+    """Exclusive locks on all these files, which end with their holder; None while another process holds one."""
+    with contextlib.ExitStack() as held:
+        for path in sorted(
+            paths
+        ):  # in one order, so that of two workers with overlapping stacks one gets its own
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = held.enter_context(path.open("w"))
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return None
+        return held.pop_all()
 
 
 def _row(run, result, masks, cost, device):
@@ -226,7 +257,6 @@ def _row(run, result, masks, cost, device):
             "precision": run.protocol.precision,
             "device": device_name(device),
             "torch_version": torch.__version__,
-            "code_version": code_version(),
             "seeds": json.dumps(run.seeds),
         }
         | {f"curve_{name}": result.curves[name] for name in records.CURVES}

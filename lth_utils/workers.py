@@ -6,18 +6,21 @@ import os
 import queue
 import signal
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from lth_utils import ROOT, networks, records, training
+from lth_utils import data as data_room
 from lth_utils import masks as masking
-from lth_utils import networks, records, training
 from lth_utils.campaign import Campaign, relative_cost
 from lth_utils.experiments import Run
 
 CALIBRATION_ITERATIONS = 400
+CALIBRATION_ITERATIONS_OF_CONVOLUTIONS = 20  # some ten seconds, as each costs a hundred of Lenet's
 
 
 class WorkerError(RuntimeError):
@@ -36,7 +39,7 @@ def execute(
 
     On a CPU, one single-threaded worker per core beats one worker with all threads: networks this small spend
     their time waiting for each other's threads. done: called here with the number of runs of every finished stack
-    and one line about it. Raises WorkerError when a worker fails.
+    and one line about it. Raises ValueError for less than one worker, WorkerError when a worker fails.
     """
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
@@ -61,12 +64,13 @@ def execute(
         raise WorkerError(failures[0])
     if any(process.exitcode for process in processes):
         codes = ", ".join(str(process.exitcode) for process in processes)
-        raise WorkerError(f"a worker was killed (exit statuses {codes}); the same command continues")
+        raise WorkerError(
+            f"a worker was killed or did not start (exit statuses {codes}); the same command continues"
+        )
 
 
 def _worker(plan, folder, device, budget_seconds, threads, messages):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
-    torch.set_num_threads(threads)
 
     def done(runs, seconds):
         first = runs[0]
@@ -75,9 +79,19 @@ def _worker(plan, folder, device, budget_seconds, threads, messages):
         messages.put((len(runs), f"{what}: {seconds:.0f} s"))
 
     try:
+        torch.set_num_threads(threads)
         Campaign(plan, folder, device).work(budget_seconds, done)
-    except (OSError, RuntimeError, ValueError) as error:
-        messages.put((0, str(error)))
+    except Exception as error:  # whatever it is, the parent has to say it
+        messages.put((0, describe(error)))
+
+
+def describe(error: Exception) -> str:
+    """Message, type and place of an exception: the line of this package in which it surfaced last."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename).is_relative_to(ROOT / "lth_utils")]
+    place = (own or frames)[-1]
+    where = f"{Path(place.filename).name}, line {place.lineno}, in {place.name}"
+    return f"{error} ({type(error).__name__}; {where})"
 
 
 def default_workers(device: str) -> int:
@@ -86,14 +100,17 @@ def default_workers(device: str) -> int:
 
 
 def threads_per_worker(workers: int) -> int:
+    """An equal share of the cores, at least one; ValueError for less than one worker."""
+    if workers < 1:
+        raise ValueError(f"at least one worker is needed, got {workers}")
     return max(1, (os.cpu_count() or 1) // workers)
 
 
 def estimated_seconds(work: Campaign, missing: list[Run], workers: int) -> float:
-    """Time to train the missing runs, from a calibration on this machine: a few hundred dense iterations."""
+    """Time to train the missing runs, from a calibration on this machine: some dense iterations with evaluation."""
     first, copies, threads = missing[0], 2, torch.get_num_threads()
-    initial = networks.initial_weights(first.network, 0, first.variant)
-    times = {}
+    initial, times = networks.initial_weights(first.network, 0, first.variant), {}
+    protocol, data = _calibration(first.protocol, work.data(first.network))
     torch.set_num_threads(threads_per_worker(workers))
     try:
         training.train(
@@ -101,12 +118,28 @@ def estimated_seconds(work: Campaign, missing: list[Run], workers: int) -> float
             initial_weights=[initial] * copies,
             masks=[masking.ones(initial)] * copies,
             seeds=list(range(copies)),
-            protocol=replace(first.protocol, training_iterations=CALIBRATION_ITERATIONS),
-            data=work.data(first.network),
+            protocol=protocol,
+            data=data,
             device=work.device,
             progress=lambda iteration: times.setdefault(iteration, time.perf_counter()),
         )
     finally:
         torch.set_num_threads(threads)
-    per_iteration = (times[CALIBRATION_ITERATIONS] - times[0]) / (copies * CALIBRATION_ITERATIONS)
+    per_iteration = (times[protocol.training_iterations] - times[0]) / (copies * protocol.training_iterations)
     return per_iteration * sum(map(relative_cost, missing)) / workers
+
+
+def _calibration(protocol, data):
+    """A short protocol and as many validation images as keep evaluation's share of the time what it is."""
+    lenet = protocol.network == "lenet"
+    iterations = CALIBRATION_ITERATIONS if lenet else CALIBRATION_ITERATIONS_OF_CONVOLUTIONS
+    interval = min(iterations, protocol.evaluation_interval)
+    share = interval / protocol.evaluation_interval
+    short = replace(
+        protocol,
+        training_iterations=interval * round(iterations / interval),
+        evaluation_interval=interval,
+        train_evaluation_examples=1,
+    )
+    validation = max(1, round(share * len(data.validation_labels)))
+    return short, data_room.subset(data, len(data.train_labels), validation, test=1)

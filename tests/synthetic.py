@@ -124,6 +124,6 @@ def values(folder) -> dict:
     """Everything that the records of a store say about each run, except how long it took and where it lies."""
     from lth_utils import records
 
-    frame = records.read(folder).drop(columns=["wall_seconds", "file"])
+    frame = records.read(folder).drop(columns=["wall_seconds", "cpu_seconds", "file"])
     plain = frame.map(lambda value: value.tolist() if hasattr(value, "tolist") else value)
     return {row["run_key"]: repr(sorted(row.items())) for row in plain.to_dict("records")}

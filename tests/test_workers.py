@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import signal
+import time
 
 import pytest
 import synthetic
@@ -33,8 +34,43 @@ def synthetic_worker(*arguments):
     workers._worker(*arguments)
 
 
-def failing_worker(plan, folder, device, budget_seconds, threads, messages):
-    messages.put((0, "[Errno 28] No space left on device"))
+def worker_that_raises(error):
+    """A real worker whose campaign raises `error` where it trains; to be called in the worker's process."""
+
+    def train(self, runs):
+        raise error
+
+    campaign.Campaign._train = train
+    return synthetic_worker
+
+
+def worker_without_space(*arguments):
+    worker_that_raises(OSError(28, "No space left on device"))(*arguments)
+
+
+def worker_without_a_key(*arguments):
+    worker_that_raises(KeyError("fc1.weight"))(*arguments)
+
+
+def worker_with_an_error_of_its_own(*arguments):
+    class Unpicklable(Exception):
+        def __reduce__(self):
+            raise TypeError("not even this can be sent")
+
+    worker_that_raises(Unpicklable("what nobody thought of"))(*arguments)
+
+
+def slow_worker(*arguments):
+    """A real worker that finishes its first stack and then takes for ever over the second."""
+    train, trained = Campaign._train, []
+
+    def first_only(self, runs):
+        if trained:
+            time.sleep(600)
+        trained.append(train(self, runs))
+
+    Campaign._train = first_only
+    synthetic_worker(*arguments)
 
 
 def killed_worker(*arguments):
@@ -66,12 +102,39 @@ def test_two_workers_finish_a_plan_together_and_train_nothing_twice(plan, store,
 
 @pytest.mark.parametrize(
     ("worker", "message"),
-    [(failing_worker, "No space left on device"), (killed_worker, "killed.*-9.*continues")],
+    [
+        (worker_without_space, r"No space left on device \(OSError; campaign\.py, line \d+, in work\)$"),
+        (worker_without_a_key, r"'fc1\.weight' \(KeyError; campaign\.py, line \d+, in work\)$"),
+        (worker_with_an_error_of_its_own, r"nobody thought of \(Unpicklable; campaign\.py, line \d+"),
+        (killed_worker, "killed.*-9.*continues"),
+    ],
 )
 def test_a_worker_that_fails_or_dies_is_reported(plan, store, processes, worker, message):
     processes.setattr(workers, "_worker", worker)
     with pytest.raises(workers.WorkerError, match=message):
         workers.execute(plan, 1, store)
+
+
+def test_ctrl_c_ends_every_worker_and_keeps_what_was_finished(plan, store, processes):
+    def interrupted(runs, line):
+        raise KeyboardInterrupt
+
+    processes.setattr(workers, "_worker", slow_worker)
+    with pytest.raises(KeyboardInterrupt):
+        workers.execute(plan, 2, store, done=interrupted)
+    assert not multiprocessing.active_children()
+    assert 0 < len(values(store)) < len(plan)
+    processes.setattr(workers, "_worker", synthetic_worker)
+    workers.execute(plan, 2, store)
+    assert Campaign(plan, store).missing() == []
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_less_than_one_worker_is_refused(plan, store, count):
+    with pytest.raises(ValueError, match=f"at least one worker is needed, got {count}"):
+        workers.execute(plan, count, store)
+    with pytest.raises(ValueError, match=f"got {count}"):
+        workers.threads_per_worker(count)
 
 
 def test_workers_share_the_cores(monkeypatch):
@@ -92,3 +155,17 @@ def test_the_estimate_grows_with_the_work_and_falls_with_the_workers(plan, store
     assert one == 2 * two > 0
     assert workers.estimated_seconds(work, plan[:1], 1) == pytest.approx(one / 2)
     assert work.missing() == plan
+
+
+def test_a_calibration_keeps_the_share_of_evaluation_and_leaves_out_the_rest():
+    lenet, conv = synthetic.dataset(validation=32), synthetic.dataset("cifar10", validation=30)
+    quick = {"training_iterations": 1000, "evaluation_interval": 100}
+    short, data = workers._calibration(synthetic.protocol(**quick), lenet)
+    assert (short.training_iterations, short.evaluation_interval, len(data.validation_labels)) == (
+        400,
+        100,
+        32,
+    )
+    short, data = workers._calibration(synthetic.protocol("conv2", **quick), conv)
+    assert (short.training_iterations, short.evaluation_interval, len(data.validation_labels)) == (20, 20, 6)
+    assert short.train_evaluation_examples == len(data.test_labels) == 1 and len(data.train_labels) == 64
