@@ -1,19 +1,19 @@
 """How fast this machine trains: a tutorial's loop, a plain loop and stacks, in one run, evaluation included.
 
-Every figure is milliseconds per network and iteration, with the validation loss measured every 100 iterations, as
-the difference of a longer and a shorter training, so that set-up and final evaluations cancel. Ratios within one
-run are what may be quoted; absolute times belong to the machine that is named beside them.
+Every figure is milliseconds per network and iteration, with the validation loss measured after every interval of
+iterations: the median of a few intervals of one training, without its first, so that set-up and final evaluations do
+not count. Ratios within one run are what may be quoted; absolute times belong to the machine that is named beside them.
 """
 
 import json
+import multiprocessing
 import os
 import platform
 import resource
 import statistics
-import struct
-import tempfile
 import time
-from dataclasses import replace
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,155 +22,178 @@ import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 
+from lth_utils import campaign, networks, paper, training
 from lth_utils import data as data_room
 from lth_utils import masks as masking
-from lth_utils import networks, paper, training
 from lth_utils.plots import style
 
-ITERATIONS = {"lenet": (100, 300), "conv2": (100, 200)}  # of the shorter and of the longer training
+MEASURED_INTERVALS = 3  # after one that warms up
 DENSE_STACKS = (1, 5, 20, 100)
 SPARSE_ROUNDS, SPARSE_STACK = (7, 10, 13, 15, 21), 20  # P_m 21.1, 10.8, 5.6, 3.6, 0.96
-CONV_STACKS = (1, 4)
+CONV_STACKS, CONV_INTERVAL = (1, 4), 20
 TUTORIAL, PLAIN, DENSE = "tutorial: PIL and DataLoader", "one network, tensors in memory", "stack, dense"
+OFTEN = f"{DENSE}, evaluated every 50"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the benchmark: `interval` iterations lie between two evaluations."""
+
+    network: str
+    name: str
+    size: int = 1
+    pruning_round: int = 0
+    interval: int = 100
+
+    @property
+    def iterations(self) -> int:
+        return self.interval * (1 + MEASURED_INTERVALS)
+
+
+def cases() -> list[Case]:
+    """What is measured, in this order."""
+    return [
+        Case("lenet", TUTORIAL),
+        Case("lenet", PLAIN),
+        *(Case("lenet", DENSE, size) for size in DENSE_STACKS),
+        Case("lenet", OFTEN, 20, interval=50),
+        *(Case("lenet", "stack, pruned", SPARSE_STACK, pruning_round) for pruning_round in SPARSE_ROUNDS),
+        *(Case("conv2", DENSE, size, interval=CONV_INTERVAL) for size in CONV_STACKS),
+    ]
 
 
 def run(tell=print) -> dict:
     """Measure every case and return {"machine": ..., "rows": [...]}; tell is called with one line per case."""
-    tell("nothing else should run now; this takes about ten minutes on two cores")
-    mnist = _little_test_data(data_room.load("mnist"))
-    floor = _floor()
-    rows = [
-        _row("lenet", TUTORIAL, 1, 100.0, lambda n: _tutorial(mnist, n)),
-        _row("lenet", PLAIN, 1, 100.0, lambda n: _plain(mnist, n)),
-    ]
-    tell(_line(rows[0]))
-    tell(_line(rows[1]))
-    cases = [("lenet", size, 0, 100) for size in DENSE_STACKS]
-    cases += [("lenet", 20, 0, 50)]
-    cases += [("lenet", SPARSE_STACK, pruning_round, 100) for pruning_round in SPARSE_ROUNDS]
-    cases += [("conv2", size, 0, 100) for size in CONV_STACKS]
-    for network, size, pruning_round, interval in cases:
-        dataset = mnist if network == "lenet" else _little_test_data(data_room.load("cifar10"))
-        row = _stack_row(network, size, pruning_round, interval, dataset)
-        rows.append(row | {"floor_ms": _floor_ms(network, row["percent_remaining"], floor)})
-        tell(_line(rows[-1]))
+    tell("nothing else should run now; this takes about six minutes on two cores")
+    floor, rows = _floor(), []
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=spawn, max_tasks_per_child=1) as fresh_processes:
+        for row in fresh_processes.map(measure, cases()):
+            rows.append(row | {"floor_ms": _floor_ms(row["network"], row["percent_remaining"], floor)})
+            tell(_line(row))
     return {"machine": machine(), "floor": floor, "rows": rows}
 
 
-def _little_test_data(dataset):
-    """The final evaluation cancels out of every figure; here it need not be whole."""
-    return data_room.subset(dataset, len(dataset.train_labels), len(dataset.validation_labels), 1000)
-
-
-def _row(network, case, size, percent_remaining, train):
-    shorter, longer = ITERATIONS[network]
-    repeats = 3 if network == "lenet" and size <= SPARSE_STACK else 1
-    seconds = [(train(longer) - train(shorter)) / (longer - shorter) / size for _ in range(repeats)]
+def measure(case: Case) -> dict:
+    """The row of one case; in a process of its own, its peak memory is its own too."""
+    masks = _random_masks(case)
+    dataset = _evaluated_in_proportion(data_room.load(paper.DATASETS[case.network]), case)
+    clock = _Clock()
+    if case.name == TUTORIAL:
+        _tutorial(case, dataset, clock)
+    elif case.name == PLAIN:
+        _plain(case, dataset, clock)
+    else:
+        _stack(case, masks, dataset, clock)
+    seconds = statistics.median(clock.intervals()[1:]) / case.interval / case.size
     return {
-        "network": network,
-        "case": case,
-        "stack": size,
-        "percent_remaining": percent_remaining,
-        "milliseconds": 1e3 * statistics.median(seconds),
-        "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        "network": case.network,
+        "case": case.name,
+        "stack": case.size,
+        "percent_remaining": 100 * masking.density(masks[0]),
+        "milliseconds": 1e3 * seconds,
+        "peak_memory_gb": _peak_memory_gb(),
     }
+
+
+def _evaluated_in_proportion(dataset, case):
+    """Convolutional networks are measured over shorter intervals, with as much less validation data."""
+    part = case.interval / 100 if case.network != "lenet" else 1
+    validation = round(part * len(dataset.validation_labels))
+    return data_room.subset(dataset, len(dataset.train_labels), validation, test=1)
 
 
 def _line(row):
     return (
         f"{row['network']:6} {row['case']:40} K={row['stack']:<4} {row['percent_remaining']:6.2f} % "
-        f"{row['milliseconds']:8.3f} ms  peak so far {row['peak_memory_gb']:.1f} GB"
+        f"{row['milliseconds']:8.3f} ms  peak {row['peak_memory_gb']:.1f} GB"
     )
 
 
-def _stack_row(network, size, pruning_round, interval, dataset):
-    starts = [networks.initial_weights(network, seed) for seed in range(size)]
-    masks = [_random_masks(network, weights, pruning_round, seed) for seed, weights in enumerate(starts)]
-
-    def train(iterations):
-        protocol = replace(
-            paper.protocol(network),
-            training_iterations=iterations,
-            evaluation_interval=interval,
-            train_evaluation_examples=1000,
-        )
-        clock = _Clock()
-        training.train(
-            network,
-            initial_weights=starts,
-            masks=masks,
-            seeds=list(range(size)),
-            protocol=protocol,
-            data=dataset,
-            progress=clock,
-        )
-        return clock.until(iterations)
-
-    case = DENSE if not pruning_round else "stack, pruned"
-    if interval != 100:
-        case += f", evaluated every {interval}"
-    return _row(network, case, size, 100 * masking.density(masks[0]), train)
+def _peak_memory_gb():
+    """Of this process alone: on Linux ru_maxrss counts what its parent held when it was started."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        (line,) = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
+        return int(line.split()[1]) / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**30 if platform.system() == "Darwin" else 2**20)
 
 
 class _Clock:
-    """Seconds from the first progress call to the one that reports a given iteration."""
+    """Notes when each interval ends; stands where a training reports its progress."""
 
     def __init__(self):
-        self.times = {}
+        self.times = []
 
     def __call__(self, iteration):
-        self.times[iteration] = time.perf_counter()
+        self.times.append(time.perf_counter())
 
-    def until(self, iteration):
-        return self.times[iteration] - self.times[0]
+    def intervals(self):
+        return [after - before for before, after in zip(self.times, self.times[1:])]
 
 
-def _random_masks(network, weights, pruning_round, seed):
+def _stack(case, masks, dataset, clock):
+    training.train(
+        case.network,
+        initial_weights=[networks.initial_weights(case.network, seed) for seed in range(case.size)],
+        masks=masks,
+        seeds=list(range(case.size)),
+        protocol=replace(
+            paper.protocol(case.network),
+            training_iterations=case.iterations,
+            evaluation_interval=case.interval,
+            train_evaluation_examples=1,
+        ),
+        data=dataset,
+        progress=clock,
+    )
+
+
+def _random_masks(case):
+    weights = networks.initial_weights(case.network, 0)
     masks = masking.ones(weights)
-    for _ in range(pruning_round):
-        masks = masking.prune_smallest(weights, masks, paper.protocol(network).pruning_rates)
-    return masking.random_like(masks, np.random.default_rng(seed))
+    for _ in range(case.pruning_round):
+        masks = masking.prune_smallest(weights, masks, paper.protocol(case.network).pruning_rates)
+    return [masking.random_like(masks, np.random.default_rng(seed)) for seed in range(case.size)]
 
 
-def _tutorial(mnist, iterations):
+def _tutorial(case, dataset, clock):
     """Lenet as tutorials write it: torchvision's MNIST, ToTensor, a DataLoader with shuffling, Adam."""
     from torchvision import datasets, transforms
 
-    with tempfile.TemporaryDirectory() as folder:
-        _write_idx(Path(folder) / "MNIST" / "raw", mnist)
-        loader = torch.utils.data.DataLoader(
-            datasets.MNIST(folder, transform=transforms.ToTensor()),
-            batch_size=60,
-            shuffle=True,
-            num_workers=0,
-        )
-        model = _module()
-        optimizer = torch.optim.Adam(model.parameters(), lr=1.2e-3)
-        started = time.perf_counter()
-        for _, (images, labels) in zip(range(iterations), loader, strict=False):
-            optimizer.zero_grad()
-            F.cross_entropy(model(images.flatten(1)), labels).backward()
-            optimizer.step()
-        return time.perf_counter() - started
+    mnist = datasets.MNIST.__new__(
+        datasets.MNIST
+    )  # without its __init__, which wants files: these are checked
+    mnist.data, mnist.targets = dataset.train_images.squeeze(1), dataset.train_labels
+    mnist.transform, mnist.target_transform = transforms.ToTensor(), None
+    loader = torch.utils.data.DataLoader(mnist, batch_size=60, shuffle=True, num_workers=0)
+    model = _module()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1.2e-3)
+    for iteration, (images, labels) in zip(range(case.iterations + 1), loader, strict=False):
+        if iteration % case.interval == 0:
+            clock(iteration)
+        optimizer.zero_grad()
+        F.cross_entropy(model(images.flatten(1)), labels).backward()
+        optimizer.step()
 
 
-def _plain(mnist, iterations):
-    """One Lenet without a pipeline: scaled tensors in memory, fused Adam, validation every 100 iterations."""
-    images = data_room.scale_pixels(mnist.train_images, "unit_interval").flatten(1)
-    validation = data_room.scale_pixels(mnist.validation_images, "unit_interval").flatten(1)
+def _plain(case, dataset, clock):
+    """One Lenet without a pipeline: scaled tensors in memory, fused Adam, the validation loss after every interval."""
+    images = data_room.scale_pixels(dataset.train_images, "unit_interval").flatten(1)
+    validation = data_room.scale_pixels(dataset.validation_images, "unit_interval").flatten(1)
     model = _module()
     optimizer = torch.optim.Adam(model.parameters(), lr=1.2e-3, fused=True)
     order = data_room.DataOrder(0, len(images))
-    started = time.perf_counter()
-    for iteration in range(iterations):
-        if iteration % 100 == 0:
+    for iteration in range(case.iterations + 1):
+        if iteration % case.interval == 0:
             with torch.no_grad():
-                F.cross_entropy(model(validation), mnist.validation_labels).item()
+                F.cross_entropy(model(validation), dataset.validation_labels).item()
+            clock(iteration)
         batch = order.take(60)
         optimizer.zero_grad()
-        F.cross_entropy(model(images[batch]), mnist.train_labels[batch]).backward()
+        F.cross_entropy(model(images[batch]), dataset.train_labels[batch]).backward()
         optimizer.step()
-    return time.perf_counter() - started
 
 
 def _module():
@@ -181,21 +204,6 @@ def _module():
         torch.nn.ReLU(),
         torch.nn.Linear(100, 10),
     )
-
-
-def _write_idx(folder, mnist):
-    """The four files that torchvision expects, from tensors that are already checked."""
-    folder.mkdir(parents=True)
-    for prefix, images, labels in (
-        ("train", mnist.train_images, mnist.train_labels),
-        ("t10k", mnist.test_images, mnist.test_labels),
-    ):
-        header = struct.pack(">IIII", 2051, len(images), 28, 28)
-        (folder / f"{prefix}-images-idx3-ubyte").write_bytes(header + images.numpy().tobytes())
-        header = struct.pack(">II", 2049, len(labels))
-        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(
-            header + labels.to(torch.uint8).numpy().tobytes()
-        )
 
 
 def _floor():
@@ -215,18 +223,14 @@ def _timed(work):
 
 def _floor_ms(network, percent_remaining, floor):
     """Milliseconds that one iteration must take: the larger of arithmetic and Adam's memory traffic."""
-    protocol, flops, weights = paper.protocol(network), 0.0, 0
-    side = networks.IMAGE_SHAPES[network][1]
-    for name, count in paper.weight_counts(network).items():
-        number = int(name[4]) if name.startswith("conv") else 0
-        positions = (side // 2 ** ((number - 1) // 2)) ** 2 if number else 1
-        first = name == next(iter(paper.weight_counts(network)))
-        flops += 2 * count * positions * protocol.batch_size * (2 if first else 3)
-        weights += count
-    share = percent_remaining / 100
-    return 1e3 * max(
-        flops * share / floor["flops_per_second"], 28 * weights * share / floor["bytes_per_second"]
-    )
+    work = list(campaign.multiplications(network).values())
+    passes = 3 * sum(work) - work[0]  # forward, for weights, for inputs; images need no gradient
+    flops = 2 * paper.protocol(network).batch_size * passes
+    traffic = 28 * sum(
+        paper.weight_counts(network).values()
+    )  # Adam reads four numbers per weight and writes three
+    seconds = max(flops / floor["flops_per_second"], traffic / floor["bytes_per_second"])
+    return 1e3 * seconds * percent_remaining / 100
 
 
 def machine() -> dict:
@@ -276,7 +280,7 @@ def summary(measured: dict) -> str:
     cost = {key: row["milliseconds"] for key, row in rows.items()}
     tutorial = cost["lenet", TUTORIAL, 1]
     plain = cost["lenet", PLAIN, 1]
-    dense, often = cost["lenet", DENSE, 20], cost["lenet", f"{DENSE}, evaluated every 50", 20]
+    dense, often = cost["lenet", DENSE, 20], cost["lenet", OFTEN, 20]
     ticket = next(row for row in measured["rows"] if 3.5 < row["percent_remaining"] < 3.7)["milliseconds"]
     return "\n".join(
         [
