@@ -1,14 +1,15 @@
 """The paper's algorithm on ONE network, written to be obviously right rather than fast.
 
-The stacked trainer is tested against this file, and notebook 05 injects its faults through the callables here:
-`step` (one optimizer update) and `reset` (what happens between two rounds).
+The stacked trainer is tested against this file, and notebook 05 injects its faults through `Parts`: one callable for
+every step of the algorithm that published code gets wrong.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
+from torch import Tensor
 
 from lth_utils import masks as masking
 from lth_utils import networks, rewinding
@@ -16,23 +17,37 @@ from lth_utils.data import DataOrder, Dataset, scale_pixels
 from lth_utils.masks import Masks, Weights
 from lth_utils.paper import Protocol
 
+Images = tuple[Tensor, Tensor]  # scaled images [N, channels, height, width] and labels [N] of one split
+EVALUATION_BATCH = 1000  # fits the cache, so it is faster than all images at once
+
 
 @dataclass
 class Round:
-    """One training of one network: curves as lists, weights before and after, early stop read off afterwards."""
+    """One training of one network: curves as lists, weights before and after, early stop read off afterwards.
+
+    best_weights: the weights at the lowest loss so far on "validation", and on "test" where its curve is written.
+    """
 
     masks: Masks
     first_weights: Weights
     final_weights: Weights
-    iterations: list[int]
-    validation_losses: list[float]
-    validation_accuracies: list[float]
-    test_accuracies: list[float]
+    iterations: list[int] = field(default_factory=list)
+    validation_losses: list[float] = field(default_factory=list)
+    validation_accuracies: list[float] = field(default_factory=list)
+    test_losses: list[float] = field(default_factory=list)
+    test_accuracies: list[float] = field(default_factory=list)
+    best_weights: dict[str, Weights] = field(default_factory=dict)
 
     @property
     def early_stop(self) -> int:
         """Index of the evaluation with the smallest validation loss (the first one, if tied)."""
-        return min(range(len(self.iterations)), key=self.validation_losses.__getitem__)
+        return lowest(self.validation_losses)
+
+
+def lowest(losses: list[float]) -> int:
+    """Index of the first smallest loss; losses that are not finite do not count."""
+    finite = [loss if loss < float("inf") else float("inf") for loss in losses]
+    return finite.index(min(finite))
 
 
 def masked_step(network, weights, masks, optimizer, images, labels) -> None:
@@ -40,7 +55,7 @@ def masked_step(network, weights, masks, optimizer, images, labels) -> None:
     optimizer.zero_grad()
     F.cross_entropy(networks.forward(network, weights, images), labels).backward()
     for name, mask in masks.items():
-        weights[name].grad[~mask] = 0
+        weights[name].grad *= mask
     optimizer.step()
 
 
@@ -48,53 +63,16 @@ def new_optimizer(weights: Weights, protocol: Protocol) -> torch.optim.Optimizer
     """A fresh optimizer: its state must not survive from one round to the next."""
     parameters, rate = list(weights.values()), protocol.learning_rate
     return {
-        "adam": lambda: torch.optim.Adam(parameters, lr=rate),
+        "adam": lambda: torch.optim.Adam(parameters, lr=rate, fused=True),
         "sgd": lambda: torch.optim.SGD(parameters, lr=rate),
         "momentum": lambda: torch.optim.SGD(parameters, lr=rate, momentum=0.9),
         "adadelta": lambda: torch.optim.Adadelta(parameters, lr=rate),
     }[protocol.optimizer]()
 
 
-def train(
-    weights: Weights, masks: Masks, seed: int, protocol: Protocol, data: Dataset, step: Callable = masked_step
-) -> Round:
-    """Train a copy of the masked weights for protocol.training_iterations; training never stops early."""
-    first = masking.apply(weights, masks)
-    live = {name: value.clone().requires_grad_() for name, value in first.items()}
-    optimizer = new_optimizer(live, protocol)
-    images = _scaled(data.train_images, protocol, live)
-    order = DataOrder(seed, len(images))
-    done = Round(masks, first, live, [], [], [], [])
-    for iteration in range(protocol.training_iterations + 1):
-        if iteration % protocol.evaluation_interval == 0:
-            _evaluate(done, iteration, protocol, data)
-        if iteration < protocol.training_iterations:
-            batch = order.take(protocol.batch_size)
-            step(protocol.network, live, masks, optimizer, images[batch], data.train_labels[batch])
-    done.final_weights = {name: value.detach().clone() for name, value in live.items()}
-    return done
-
-
-def _scaled(images, protocol, weights):
-    return scale_pixels(images, protocol.pixel_scaling).to(weights["output.weight"].dtype)
-
-
-@torch.no_grad()
-def _evaluate(done, iteration, protocol, data):
-    measured = []
-    for images, labels in (
-        (data.validation_images, data.validation_labels),
-        (data.test_images, data.test_labels),
-    ):
-        weights = done.final_weights
-        logits = networks.forward(protocol.network, weights, _scaled(images, protocol, weights))
-        accuracy = (logits.argmax(1) == labels).double().mean()
-        measured.append((F.cross_entropy(logits.double(), labels).item(), accuracy.item()))
-    (loss, accuracy), (_, test_accuracy) = measured
-    done.iterations.append(iteration)
-    done.validation_losses.append(loss)
-    done.validation_accuracies.append(accuracy)
-    done.test_accuracies.append(test_accuracy)
+def never(trained: Round) -> bool:
+    """Training never stops early (Section 2, footnote 2)."""
+    return False
 
 
 def reset(initial_weights: Weights, trained: Round, masks: Masks) -> Weights:
@@ -102,18 +80,96 @@ def reset(initial_weights: Weights, trained: Round, masks: Masks) -> Weights:
     return rewinding.rewind(initial_weights, masks)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the algorithm is made of: called per round (optimizer, prune, reset), evaluation (stop) and step."""
+
+    optimizer: Callable[[Weights, Protocol], torch.optim.Optimizer] = new_optimizer
+    step: Callable[..., None] = masked_step
+    stop: Callable[[Round], bool] = never
+    prune: Callable[[Weights, Masks, Mapping[str, float]], Masks] = masking.prune_smallest
+    reset: Callable[[Weights, Round, Masks], Weights] = reset
+
+
+CORRECT = Parts()
+
+
+def train(
+    weights: Weights,
+    masks: Masks,
+    seed: int,
+    protocol: Protocol,
+    data: Dataset,
+    parts: Parts = CORRECT,
+    test_curve: bool = True,
+) -> Round:
+    """Train a copy of the masked weights for protocol.training_iterations.
+
+    test_curve: evaluate the test set as often as the validation set; it costs as much as training.
+    """
+    first = masking.apply(weights, masks)
+    live = {name: value.clone().requires_grad_() for name, value in first.items()}
+    optimizer = parts.optimizer(live, protocol)
+    splits = scaled(data, protocol, live["output.weight"].dtype)
+    watched = ("validation", "test") if test_curve else ("validation",)
+    (images, labels), interval = splits["train"], protocol.evaluation_interval
+    order = DataOrder(seed, len(labels))
+    done = Round(masks, first, live)
+    _evaluate(done, 0, protocol, splits, watched)
+    while done.iterations[-1] < protocol.training_iterations and not parts.stop(done):
+        for batch in order.take(interval * protocol.batch_size).view(interval, -1):
+            parts.step(protocol.network, live, masks, optimizer, images[batch], labels[batch])
+        _evaluate(done, done.iterations[-1] + interval, protocol, splits, watched)
+    done.final_weights = _copies(live)
+    return done
+
+
+def scaled(data: Dataset, protocol: Protocol, dtype: torch.dtype = torch.float32) -> dict[str, Images]:
+    """Images as a network sees them, with their labels, of "train", "validation" and "test"."""
+    return {
+        name: (
+            scale_pixels(getattr(data, f"{name}_images"), protocol.pixel_scaling).to(dtype),
+            getattr(data, f"{name}_labels"),
+        )
+        for name in ("train", "validation", "test")
+    }
+
+
+@torch.no_grad()
+def measure(network: str, weights: Weights, images: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Mean cross-entropy, in double precision, and accuracy of a network on scaled images."""
+    parts = [networks.forward(network, weights, part) for part in images.split(EVALUATION_BATCH)]
+    logits = torch.cat(parts).double()
+    return F.cross_entropy(logits, labels).item(), (logits.argmax(1) == labels).double().mean().item()
+
+
+def _evaluate(done, iteration, protocol, splits, watched):
+    done.iterations.append(iteration)
+    for split in watched:
+        loss, accuracy = measure(protocol.network, done.final_weights, *splits[split])
+        losses = getattr(done, f"{split}_losses")
+        losses.append(loss)
+        getattr(done, f"{split}_accuracies").append(accuracy)
+        if lowest(losses) == len(losses) - 1:
+            done.best_weights[split] = _copies(done.final_weights)
+
+
+def _copies(weights):
+    return {name: value.detach().clone() for name, value in weights.items()}
+
+
 def iterative_pruning(
     initial_weights: Weights,
     seeds: list[int],
     protocol: Protocol,
     data: Dataset,
-    step: Callable = masked_step,
-    reset: Callable = reset,
+    parts: Parts = CORRECT,
+    test_curve: bool = True,
 ) -> list[Round]:
     """Section 1's algorithm: train, prune the smallest survivors, reset, repeat; one round per data-order seed."""
     masks, weights, rounds = masking.ones(initial_weights), initial_weights, []
     for seed in seeds:
-        rounds.append(train(weights, masks, seed, protocol, data, step))
-        masks = masking.prune_smallest(rounds[-1].final_weights, masks, protocol.pruning_rates)
-        weights = reset(initial_weights, rounds[-1], masks)
+        rounds.append(train(weights, masks, seed, protocol, data, parts, test_curve))
+        masks = parts.prune(rounds[-1].final_weights, masks, protocol.pruning_rates)
+        weights = parts.reset(initial_weights, rounds[-1], masks)
     return rounds

@@ -9,6 +9,7 @@ from synthetic import dataset, protocol, pruned
 
 from lth_utils import masks as masking
 from lth_utils import networks, paper, reference
+from lth_utils.reference import Parts
 
 SHORT = protocol(training_iterations=20, evaluation_interval=5)
 SEEDS = [11, 12, 13, 14]
@@ -52,7 +53,7 @@ def test_initial_weights_are_the_same_bytes_after_every_round(initial, data):
         seen.append(digest(weights))
         return reference.reset(weights, trained, masks)
 
-    reference.iterative_pruning(initial, SEEDS[:3], protocol(), data, reset=reset)
+    reference.iterative_pruning(initial, SEEDS[:3], protocol(), data, Parts(reset=reset))
     assert [before] * 3 == seen and digest(initial) == before
 
 
@@ -103,23 +104,32 @@ def test_another_reset_is_used_where_one_is_given(initial, data):
     def keep_training(weights, trained, masks):
         return masking.apply(trained.final_weights, masks)
 
-    first, second = reference.iterative_pruning(initial, SEEDS[:2], protocol(), data, reset=keep_training)
+    parts = Parts(reset=keep_training)
+    first, second = reference.iterative_pruning(initial, SEEDS[:2], protocol(), data, parts)
     expected = masking.apply(first.final_weights, second.masks)
     assert digest(second.first_weights) == digest(expected)
+
+
+def test_another_way_of_pruning_is_used_where_one_is_given(initial, data):
+    def halve(weights, masks, rates):
+        return masking.prune_smallest(weights, masks, dict.fromkeys(rates, 0.5))
+
+    rounds = reference.iterative_pruning(initial, SEEDS[:2], protocol(), data, Parts(prune=halve))
+    assert [masking.density(trained.masks) for trained in rounds] == [1, 0.5]
 
 
 # --- steps -----------------------------------------------------------------------------------------------------------------
 
 
 def watched(check):
-    """A step that calls check(weights, masks, optimizer, "before" | "after") around the ordinary one."""
+    """Parts whose step calls check(weights, masks, optimizer, "before" | "after") around the ordinary one."""
 
     def step(network, weights, masks, optimizer, images, labels):
         check(weights, masks, optimizer, "before")
         reference.masked_step(network, weights, masks, optimizer, images, labels)
         check(weights, masks, optimizer, "after")
 
-    return step
+    return Parts(step=step)
 
 
 @pytest.mark.parametrize(
@@ -165,9 +175,28 @@ def test_every_round_has_a_new_optimizer_without_state_that_holds_exactly_the_li
             optimizers.append(optimizer)
             states.append(len(optimizer.state))
 
-    reference.iterative_pruning(initial, SEEDS[:3], protocol(), data, step=watched(check))
+    reference.iterative_pruning(initial, SEEDS[:3], protocol(), data, watched(check))
     assert len(optimizers) == 3 and states == [0, 0, 0]
     assert all(int(state["step"]) == 4 for optimizer in optimizers for state in optimizer.state.values())
+
+
+def test_another_optimizer_is_used_where_one_is_given(initial, data):
+    def still(weights, settings):
+        return torch.optim.SGD(list(weights.values()), lr=0.0)
+
+    trained = reference.train(initial, masking.ones(initial), 1, SHORT, data, Parts(optimizer=still))
+    assert digest(trained.final_weights) == digest(initial)
+
+
+def test_training_stops_where_a_part_says_so_and_keeps_the_weights_of_then(initial, data):
+    def at_ten(trained):
+        return trained.iterations[-1] == 10
+
+    dense = masking.ones(initial)
+    stopped = reference.train(initial, dense, 1, SHORT, data, Parts(stop=at_ten))
+    planned = reference.train(initial, dense, 1, dataclasses.replace(SHORT, training_iterations=10), data)
+    assert stopped.iterations == planned.iterations == [0, 5, 10]
+    assert digest(stopped.final_weights) == digest(planned.final_weights)
 
 
 def test_training_takes_as_many_steps_as_its_protocol_says_and_evaluates_at_every_interval(initial, data):
@@ -209,9 +238,40 @@ def test_the_reference_learns(rounds):
 
 def test_early_stop_is_the_first_minimum_of_validation_loss_and_nothing_else():
     planted = reference.Round(
-        {}, {}, {}, [0, 5, 10, 15, 20], [9.0, 3.0, 2.0, 2.0, 4.0], [0.1] * 5, [0, 0, 0, 0, 1]
+        {}, {}, {}, [0, 5, 10, 15, 20], [9.0, 3.0, 2.0, 2.0, 4.0], [0.1] * 5, test_losses=[1, 2, 3, 4, 0]
     )
     assert planted.iterations[planted.early_stop] == 10
+
+
+def test_losses_that_are_not_finite_are_never_the_lowest():
+    nan, infinite = float("nan"), float("inf")
+    assert reference.lowest([nan, 2.0, infinite, 1.0, nan]) == 3
+    assert reference.lowest([nan, nan]) == 0
+
+
+def test_the_weights_of_the_lowest_loss_are_kept_for_each_curve_that_is_written(initial, data):
+    trained = reference.train(initial, masking.ones(initial), 1, SHORT, data)
+    splits = reference.scaled(data, SHORT)
+    for split, losses in {"validation": trained.validation_losses, "test": trained.test_losses}.items():
+        loss, _ = reference.measure("lenet", trained.best_weights[split], *splits[split])
+        assert loss == min(losses) < losses[0]
+
+
+def test_without_a_test_curve_nothing_but_the_curve_is_missing(initial, data):
+    masks = masking.ones(initial)
+    full, bare = (
+        reference.train(initial, masks, 1, SHORT, data, test_curve=curve) for curve in (True, False)
+    )
+    assert not bare.test_losses and not bare.test_accuracies and set(bare.best_weights) == {"validation"}
+    assert bare.validation_losses == full.validation_losses
+    assert digest(bare.final_weights) == digest(full.final_weights)
+
+
+def test_a_measure_does_not_depend_on_the_batches_it_is_taken_in(initial, data, monkeypatch):
+    images, labels = reference.scaled(data, SHORT)["train"]
+    whole = reference.measure("lenet", initial, images, labels)
+    monkeypatch.setattr(reference, "EVALUATION_BATCH", 7)
+    assert reference.measure("lenet", initial, images, labels) == pytest.approx(whole, abs=1e-6)
 
 
 def test_permuting_test_labels_does_not_move_the_early_stop(initial, data):
