@@ -1,0 +1,105 @@
+"""The checks of `checks` at their places in one small chain: which of them notices which fault?
+
+Also the example of where each check belongs. Data are small noisy patterns, so nothing is read from the disk.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+
+from lth_utils import checks, networks, paper, reference
+from lth_utils.checks import CheckFailed
+from lth_utils.data import Dataset
+from lth_utils.faults import injected
+from lth_utils.faults.injected import Fault
+from lth_utils.paper import Protocol
+from lth_utils.reference import Parts
+
+ROUNDS = 3
+PROTOCOL = {
+    "training_iterations": 100,
+    "evaluation_interval": 5,
+    "batch_size": 20,
+}  # twenty epochs of 100 images
+
+
+class _Findings:
+    """Names of the checks that failed, each with its first sentence."""
+
+    def __init__(self):
+        self.sentences: dict[str, str] = {}
+
+    def run(self, check: Callable[..., None], *arguments) -> None:
+        try:
+            check(*arguments)
+        except CheckFailed as failure:
+            self.sentences.setdefault(check.__name__, str(failure))
+
+
+def caught(fault: Fault) -> dict[str, str]:
+    """Check -> its sentence, for every check that fails while Lenet is pruned for three rounds under this fault."""
+    found, protocol = _Findings(), replace(paper.protocol("lenet"), **PROTOCOL)
+    data = _patterns()
+    trained_on = fault.data(data)
+    found.run(checks.validation_is_held_out, trained_on.train_images, trained_on.validation_images)
+    initial = networks.initial_weights("lenet", 0)
+    copy = {name: value.clone() for name, value in initial.items()}
+    parts = fault.parts(injected.iterations_per_epoch(protocol, data))
+    parts = _watched(parts, copy, found, protocol)
+    seeds = list(range(ROUNDS))
+    rounds = reference.iterative_pruning(initial, seeds, fault.changed(protocol), trained_on, parts)
+    found.run(checks.saved_weights_are_untouched, initial, copy)
+    for trained in rounds:
+        _after_training(found, trained, protocol)
+        losses = trained.test_losses if fault.name == injected.ON_TEST else trained.validation_losses
+        found.run(checks.chosen_on_validation, reference.lowest(losses), trained.validation_losses)
+    for earlier, later in zip(rounds, rounds[1:]):
+        found.run(checks.only_weights_are_masked, later.masks)
+        found.run(checks.masks_are_nested, later.masks, earlier.masks)
+        rates = paper.protocol("lenet").pruning_rates
+        found.run(checks.layers_lose_their_share, later.masks, earlier.masks, rates)
+    return found.sentences
+
+
+def _after_training(found, trained, protocol):
+    found.run(checks.masked_weights_are_zero, trained.final_weights, trained.masks)
+    ends = trained.first_weights, trained.final_weights
+    found.run(checks.survivors_of_both_signs_moved, *ends, trained.masks)
+    found.run(checks.training_ran_to_its_end, trained.iterations[-1], protocol.training_iterations)
+
+
+def _watched(parts: Parts, copy: dict, found: _Findings, protocol: Protocol) -> Parts:
+    """The same parts, with the checks of a round's start before its first step."""
+    starting = []
+
+    def optimizer(weights, protocol):
+        starting.append(weights)
+        return parts.optimizer(weights, protocol)
+
+    def step(network, weights, masks, optimizer, images, labels):
+        if starting:
+            starting.clear()
+            found.run(checks.saved_weights_are_copies, weights, copy)
+            found.run(checks.weights_are_rewound, weights, copy, masks)
+            found.run(checks.optimizer_owns_the_live_weights, optimizer, weights)
+            found.run(checks.optimizer_starts_without_state, optimizer)
+            found.run(checks.learning_rate_starts_at, optimizer, protocol.learning_rate)
+        parts.step(network, weights, masks, optimizer, images, labels)
+
+    return replace(parts, optimizer=optimizer, step=step)
+
+
+def _patterns() -> Dataset:
+    """Three hundred images of noise around ten patterns; a third of all labels is drawn at random."""
+    generator = torch.Generator().manual_seed(0)
+
+    def draw(most, *shape):
+        return torch.randint(0, most, shape, generator=generator)
+
+    patterns, parts = draw(128, 10, 1, 28, 28), {}
+    for split in ("train", "validation", "test"):
+        true = draw(10, 100)
+        parts[f"{split}_images"] = (patterns[true] + draw(128, 100, 1, 28, 28)).to(torch.uint8)
+        parts[f"{split}_labels"] = torch.where(draw(3, 100) == 0, draw(10, 100), true)
+    return Dataset(name="mnist", **parts)

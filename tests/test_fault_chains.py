@@ -1,0 +1,159 @@
+"""The chains of notebook 05b: planned, trained by several workers, resumed, and stored as ordinary records."""
+
+import dataclasses
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+import numpy as np
+import pytest
+import synthetic
+
+from lth_utils import campaign, faults, networks, records, reference, workers
+from lth_utils.data import DataOrder
+from lth_utils.faults import chains
+
+SHORT = synthetic.protocol(training_iterations=6, evaluation_interval=2)
+EPOCH = 8  # iterations: 64 images in batches of 8
+
+
+@pytest.fixture(scope="module")
+def data():
+    return synthetic.dataset(train=64, validation=16, test=16)
+
+
+def test_the_plan_has_every_fault_in_three_trials_of_nine_rounds():
+    runs = faults.plan()
+    assert len(runs) == len({run.key for run in runs}) == 15 * 3 * 9
+    assert {run.study for run in runs} == {"faults"} and {run.scale for run in runs} == {"short"}
+    assert {run.protocol.training_iterations for run in runs} == {10_000}
+    assert sum(len(chain) for chain in faults.missing(runs, records.COMMITTED / "nowhere")) == 14 * 3 * 9
+
+
+def test_the_quick_plan_is_one_trial_of_three_faults_beside_the_correct_protocol():
+    runs = faults.plan("quick")
+    assert len({run.variant for run in runs}) == 4 and {run.trial for run in runs} == {0}
+    assert {run.scale for run in runs} == {"quick"}
+
+
+def test_arms_of_a_trial_share_initial_weights_and_data_order():
+    runs = [run for run in faults.plan() if run.trial == 1 and run.pruning_round == 4]
+    assert len({str(run.seeds) for run in runs}) == 1
+
+
+def tiny(names, rounds=2):
+    """The plan of some faults in trial 0, cut to a few iterations."""
+    return [
+        dataclasses.replace(run, protocol=faults.FAULT[run.variant].changed(SHORT))
+        for run in faults.plan()
+        if run.variant in names and run.trial == 0 and run.pruning_round <= rounds
+    ]
+
+
+@pytest.fixture
+def in_threads(monkeypatch):
+    """Workers as threads of this process, on synthetic data."""
+    monkeypatch.setattr(chains.data_room, "load", synthetic.load)
+    monkeypatch.setattr(campaign, "code_version", lambda: "abc")
+    monkeypatch.setattr(chains, "ProcessPoolExecutor", lambda count, *others: ThreadPoolExecutor(count))
+
+
+def test_execution_stores_one_ordinary_record_per_run_and_one_file_per_chain(in_threads, tmp_path):
+    plan, lines = tiny(["", "stopped_after_1_epoch", "biases_pruned", "rate_41", faults.ON_TEST]), []
+    faults.execute(plan, 2, tmp_path, done=lambda count, line: lines.append((count, line)))
+    frame = records.read(tmp_path)
+    assert set(frame["run_key"]) == {run.key for run in plan} and frame["file"].nunique() == 4
+    assert sorted(count for count, _ in lines) == [3, 3, 3, 6]
+    assert any("biases pruned too, trial 0" in line for _, line in lines)
+    assert not frame.drop(columns="variant").isna().any(axis=None) and not frame["diverged"].any()
+    ladders = frame.groupby("variant")["percent_remaining"].apply(lambda p: sorted(p.round(1)))
+    assert ladders["biases_pruned"] == ladders[""] == [64.1, 80.0, 100.0]
+    assert ladders["rate_41"] == [34.9, 59.1, 100.0]
+    faulty = frame[frame["variant"] == "biases_pruned"]["protocol_differences"]
+    assert faulty.str.endswith("; fault: biases are pruned at the rate of their layer").all()
+    assert not frame[frame["variant"] == ""]["protocol_differences"].str.contains("fault").any()
+
+
+def test_a_record_says_what_the_reference_measured(data):
+    chain = tiny(["mask_not_enforced"])
+    rows = chains.train(chain, data)
+    fault, last = faults.FAULT["mask_not_enforced"], rows[-1]
+    initial = networks.initial_weights("lenet", chain[0].seeds["init"])
+    seeds = [run.seeds["data_order"] for run in chain]
+    expected = reference.iterative_pruning(initial, seeds, SHORT, data, fault.parts(EPOCH))[-1]
+    assert last["curve_validation_loss"] == expected.validation_losses
+    assert last["early_stop_iteration"] == expected.iterations[expected.early_stop]
+    assert last["test_accuracy_at_early_stop"] == expected.test_accuracies[expected.early_stop]
+    assert last["test_accuracy_at_end"] == expected.test_accuracies[-1] == last["curve_test_accuracy"][-1]
+    assert np.isnan(last["curve_test_accuracy"][:-1]).all()
+    assert min(row["cpu_seconds"] for row in rows) > 0
+
+
+def test_the_second_reading_is_of_the_same_training_at_the_lowest_test_loss_and_costs_nothing(data):
+    rows = chains.train(tiny([""]), data)
+    own, second = rows[:3], rows[3:]
+    assert {row["variant"] for row in second} == {faults.ON_TEST}
+    for ours, theirs in zip(own, second, strict=True):
+        assert ours["curve_validation_loss"] == theirs["curve_validation_loss"]
+        assert ours["test_accuracy_at_end"] == theirs["test_accuracy_at_end"]
+        assert not np.isnan(theirs["curve_test_accuracy"]).any()
+        assert theirs["wall_seconds"] == theirs["cpu_seconds"] == 0 < ours["cpu_seconds"]
+
+
+def test_a_test_set_of_its_own_kind_moves_the_second_reading_alone(data):
+    """Labels that training makes worse: the lowest test loss is at the first evaluation."""
+    odd = dataclasses.replace(data, test_labels=(data.test_labels + 1) % 10)
+    honest, second = chains.train(tiny([""], 0), odd)
+    assert second["early_stop_iteration"] == 0 < honest["early_stop_iteration"]
+    assert second["validation_loss_at_early_stop"] == honest["curve_validation_loss"][0]
+
+
+def test_what_is_stored_is_not_trained_again_and_a_longer_plan_goes_on(in_threads, tmp_path, monkeypatch):
+    plan, orders = tiny(["", "no_rewind"]), []
+    monkeypatch.setattr(reference, "DataOrder", lambda *a: orders.append(a) or DataOrder(*a))
+    faults.execute([run for run in plan if run.variant == ""], 1, tmp_path)
+    assert len(orders) == 3
+    faults.execute(plan, 1, tmp_path)
+    assert len(orders) == 6 and faults.missing(plan, tmp_path) == []
+    faults.execute(plan, 1, tmp_path)
+    assert len(orders) == 6
+    longer = tiny(["no_rewind"], rounds=3)
+    faults.execute(longer, 1, tmp_path)
+    assert faults.missing(longer, tmp_path) == [] and len(records.read(tmp_path)) == 10
+
+
+def test_a_chain_that_is_claimed_elsewhere_is_left_there(in_threads, tmp_path):
+    plan, attempts = tiny(["no_rewind", "rate_41"]), []
+    claim = tmp_path / "_claims" / f"{plan[0].key}.lock"
+    claim.parent.mkdir(parents=True)
+    with claim.open("w") as holder:
+        chains.fcntl.flock(holder, chains.fcntl.LOCK_EX)
+        faults.execute(plan, 1, tmp_path, done=lambda count, line: attempts.append(count))
+    assert attempts == [3]
+    assert {chain[0].variant for chain in faults.missing(plan, tmp_path)} == {plan[0].variant}
+
+
+def test_with_no_time_left_nothing_starts(in_threads, tmp_path):
+    faults.execute(tiny(["no_rewind"]), 1, tmp_path, budget_seconds=-1.0)
+    assert records.read(tmp_path).empty
+
+
+def test_a_worker_that_is_killed_is_reported(in_threads, tmp_path, monkeypatch):
+    def killed(chain, folder):
+        raise BrokenProcessPool("terminated abruptly")
+
+    monkeypatch.setattr(chains, "_work", killed)
+    with pytest.raises(workers.WorkerError, match="killed; the same command continues"):
+        faults.execute(tiny(["no_rewind"]), 1, tmp_path)
+
+
+def test_the_quick_profile_trains_what_is_missing_and_the_report_trains_nothing(
+    in_threads, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(chains, "plan", lambda profile: tiny(["", "no_rewind"]))
+    monkeypatch.setattr(campaign, "QUICK_RECORDS", tmp_path / "quick")
+    monkeypatch.setattr(chains.workers, "default_workers", lambda device: 2)
+    frame = faults.obtain("quick")
+    assert len(frame) == 6 and set(frame["variant"]) == {"", "no_rewind"}
+    monkeypatch.setattr(campaign.records, "read_adopted", lambda: frame[:0])
+    with pytest.raises(records.StoreError, match="6 planned run"):
+        faults.obtain("report")
