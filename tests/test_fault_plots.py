@@ -1,0 +1,94 @@
+"""The figure and the ranking of notebook 05b say what the records say."""
+
+import fault_frame
+import pytest
+
+from lth_utils import faults
+from lth_utils.plots import comparisons
+from lth_utils.plots import faults as fault_plots
+
+LABELS = {name: fault.label for name, fault in faults.FAULT.items()}
+LADDER = 100 * 0.8**8
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return comparisons.labelled(fault_frame.frame(), LABELS)
+
+
+@pytest.fixture(scope="module")
+def table(frame):
+    return fault_plots.costs(frame)
+
+
+def test_faults_are_ranked_by_what_they_cost_within_each_trial(table):
+    assert table["variant"].tolist()[:2] == ["stale_optimizer", "no_rewind"]
+    assert table["variant"].iloc[-1] == "mask_not_enforced"
+    assert set(table["trials"]) == {3} and len(table) == 14
+    cost = table.set_index("variant")["test_accuracy_at_early_stop_estimate"]
+    assert cost["stale_optimizer"] == pytest.approx(0.6) and cost["mask_not_enforced"] == pytest.approx(
+        -0.004
+    )
+    assert cost["biases_pruned"] == pytest.approx(0, abs=1e-12)
+
+
+def test_costs_are_read_at_the_rung_nearest_to_17_percent(table):
+    assert set(table["percent_remaining"]) == {LADDER} and abs(LADDER - 17) < 0.3
+
+
+def test_intervals_are_those_of_paired_differences_and_forget_what_trials_share(table):
+    row = table.set_index("variant").loc["no_rewind"]
+    assert row["test_accuracy_at_early_stop_low"] == pytest.approx(0.02)
+    assert row["test_accuracy_at_end_estimate"] == pytest.approx(0.01)
+
+
+def test_another_ladder_is_interpolated_over_log_percent(frame):
+    rates = frame[frame["variant"] == "rate_41"]
+    values = fault_plots.at_percent(rates, "test_accuracy_at_early_stop", 100 * 0.59**3.5)
+    assert values.loc["rate_41", 0] == pytest.approx(0.98 - 0.01 * 3.5 / 8)
+
+
+def test_a_chain_that_is_too_short_is_refused(frame):
+    with pytest.raises(ValueError, match=r"never gets down to 1\.0 %"):
+        fault_plots.at_percent(frame, "test_accuracy_at_early_stop", 1.0)
+
+
+def test_the_printed_ranking_names_every_fault_with_interval_and_trials(table):
+    lines = fault_plots.ranking(table).splitlines()
+    assert len(lines) == 15 and lines[1].startswith("optimizer bound to a replaced model")
+    assert "+60.00 [+60.00, +60.00]" in lines[1] and lines[1].endswith("    3")
+    (stopped,) = [line for line in lines if "patience 1 epoch" in line]
+    assert "+400 [+400, +400]" in stopped
+
+
+@pytest.mark.parametrize(
+    ("variant", "least", "word"),
+    [("no_rewind", 0.01, "reproduced"), ("biases_pruned", 0.01, "not reproduced")],
+)
+def test_a_suspect_is_judged_by_its_interval(table, variant, least, word):
+    assert fault_plots.judged(table, variant, least).endswith(f"at least 1.00 pp: {word}")
+
+
+def test_one_trial_judges_nobody():
+    frame = comparisons.labelled(fault_frame.frame(trials=1), LABELS)
+    line = fault_plots.judged(fault_plots.costs(frame), "stale_optimizer", 0.01)
+    assert "+60.00 pp, n=1" in line and line.endswith("inconclusive")
+
+
+def test_the_figure_holds_two_panels_per_fault_and_its_table_what_they_show(frame, table):
+    limits = {"test_accuracy_at_early_stop": (0.95, 0.99)}
+    figure, drawn = fault_plots.small_multiples(frame, table["variant"].tolist(), limits)
+    shown = [ax for ax in figure.axes if ax.axison]
+    assert len(shown) == 2 * 14 and all(len(ax.lines) == 2 for ax in shown)
+    texts = [text.get_text() for ax in shown for text in ax.texts]
+    assert texts == ["down to 37.90 %"]
+    assert len(drawn) == (14 * 9 + 5) * 2  # faster pruning leaves the figure after its fourth round
+    black = drawn[(drawn["variant"] == "") & (drawn["metric"] == "test_accuracy_at_early_stop")]
+    assert black["mean"].tolist() == pytest.approx([0.979] * 9)
+    assert all(ax.lines[0].get_color() == fault_plots.style.DENSE for ax in shown)
+
+
+def test_few_faults_leave_no_empty_axes_behind(frame):
+    figure, drawn = fault_plots.small_multiples(frame, ["rate_41", "no_rewind"])
+    assert sum(ax.axison for ax in figure.axes) == 4
+    assert set(drawn["variant"]) == {"", "rate_41", "no_rewind"}
