@@ -234,6 +234,12 @@ def test_quick_records_are_compared_with_nothing_and_named_laptop_scale():
     assert len(ours(plots.figure_3(curves().assign(scale="quick"))[1])) > 0
 
 
+def test_panels_without_quick_records_stay_empty_and_say_so():
+    figure, table = plots.figure_1(lenet().assign(scale="quick"))
+    assert set(table["panel"]) == {"1", "3"}
+    assert [ax.get_title(loc="left") for ax in figure.axes] == [plots.LAPTOP, "no records yet"] * 2
+
+
 def test_reduced_scale_is_named_in_every_panel():
     figure, _ = plots.figure_9(lenet().assign(scale="reduced"))
     assert {ax.get_title(loc="left") for ax in figure.axes} == {"scale reduced"}

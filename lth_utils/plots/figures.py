@@ -143,12 +143,15 @@ def _compose(name, frame):
     parts = []
     for number, (ax, panel) in enumerate(zip(axes, FIGURES[name], strict=False), 1):
         chosen = _select(frame, panel)
+        _remark(ax, chosen, panel, laptop)
+        if laptop and not len(chosen):
+            ax.set_axis_off()
+            continue
         paper_panel = None if laptop else (name, panel.paper)
         limits = None if laptop else panel.limits
         _, table = panels.against_percent_remaining(
             chosen, panel.metric, ax=ax, paper_panel=paper_panel, scale=panel.scale, limits=limits
         )
-        _remark(ax, chosen, panel, laptop)
         table.insert(0, "panel", str(number))
         parts.append(table)
     for ax in axes[len(FIGURES[name]) :]:
