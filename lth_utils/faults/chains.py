@@ -26,7 +26,7 @@ from lth_utils.faults.injected import FAULTS, ON_TEST, iterations_per_epoch
 from lth_utils.reference import Images, Round
 
 ROUNDS, TRIALS, ITERATIONS = 8, 3, 10_000
-QUICK_ITERATIONS = 600
+QUICK_ITERATIONS = 400
 QUICK = ("", "validation_trained_on", "stale_optimizer", "rate_41")
 FAULT = {fault.name: fault for fault in FAULTS}
 

@@ -18,7 +18,7 @@ from lth_utils.plots.panels import Drawing
 
 COLUMNS = 5
 METRICS = ("test_accuracy_at_early_stop", "early_stop_iteration")
-SHORT_LABELS = {METRICS[0]: "Test accuracy", METRICS[1]: "Early-stop it."}
+SHORT_LABELS = {METRICS[0]: "Test\naccuracy", METRICS[1]: "Early-stop\niteration"}
 LAST_RUNG = 12.0  # percent; a fault that prunes faster goes on, the correct protocol does not
 
 
@@ -35,11 +35,12 @@ def small_multiples(
     by = ["variant", "setting", "pruning_round", "percent_remaining"]
     frame = frame[frame["percent_remaining"] > LAST_RUNG]
     table = pd.concat([tables.over_trials(frame, metric, by).assign(metric=metric) for metric in METRICS])
-    blocks = math.ceil(len(order) / COLUMNS)
-    figure = style.new_figure(2 * blocks, COLUMNS, height=1.12)
-    axes = figure.subplots(2 * blocks, COLUMNS, squeeze=False, sharex=True)
-    for place in range(blocks * COLUMNS):
-        column = [axes[2 * (place // COLUMNS) + row, place % COLUMNS] for row in range(2)]
+    width = min(len(order), COLUMNS)
+    blocks = math.ceil(len(order) / width)
+    figure = style.new_figure(2 * blocks, 2, height=1.12 if blocks > 1 else 1.5)
+    axes = figure.subplots(2 * blocks, width, squeeze=False, sharex=True)
+    for place in range(blocks * width):
+        column = [axes[2 * (place // width) + row, place % width] for row in range(2)]
         if place >= len(order):
             for ax in column:
                 ax.set_axis_off()
@@ -47,12 +48,12 @@ def small_multiples(
         for ax, metric in zip(column, METRICS):
             shown = table[(table["metric"] == metric) & table["variant"].isin(["", order[place]])]
             _panel(ax, shown, frame["network"].iloc[0], metric, (limits or {}).get(metric))
-            if place % COLUMNS == 0:
+            if place % width == 0:
                 ax.set_ylabel(SHORT_LABELS[metric])
             elif limits:
                 ax.tick_params(labelleft=False)
         setting = shown.loc[shown["variant"] == order[place], "setting"].iloc[0]
-        style.remark(column[0], textwrap.fill(setting, 24))
+        style.remark(column[0], textwrap.fill(setting, 120 // width))
     figure.supxlabel("Percent of Weights Remaining", fontsize=8)
     hue = style.color(frame["network"].iloc[0])
     style.legend(
