@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pandas as pd
 import pytest
+import synthetic
 import yaml
 from paper_frame import paper_frame
 
@@ -115,6 +116,21 @@ def test_the_benchmark_appears_once_it_is_measured(tmp_path):
 
 
 # --- the tables of the verdict page ------------------------------------------------------------------------------
+
+
+def test_the_chain_trained_alone_is_quoted_once_it_is_whole():
+    levels = [
+        synthetic.record(
+            arm="winning_ticket" if n else "dense",
+            trial=front_page.TRIAL_TRAINED_ALONE,
+            pruning_round=n,
+            wall_seconds=60.0,
+        )
+        for n in range(29)
+    ]
+    assert "29 levels of 200 iterations in 29 minutes" in front_page.whole_chain(pd.DataFrame(levels))
+    assert "not measured yet" in front_page.whole_chain(pd.DataFrame(levels[:-1]))
+    assert "not measured yet" in front_page.whole_chain(pd.DataFrame(levels).assign(trial=0))
 
 
 def test_no_claim_is_hidden_from_the_verdict_page(lenet, nothing):

@@ -23,6 +23,7 @@ README = ROOT / "README.md"
 PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.S)
 EXAMPLE = ("C17", "C18")  # tickets against random reinitialisation, both at 21.1 %
 EXAMPLE_ROUND = 7
+TRIAL_TRAINED_ALONE = 5  # the other chains share their processes with others, and with other work
 
 
 def refresh(path: Path = README) -> list[str]:
@@ -64,6 +65,7 @@ def parts(frame: pd.DataFrame | None = None, root: Path = ROOT) -> dict[str, str
         "verdicts": verdicts(comparison, root),
         "example": example(comparison, runs, root),
         "costs": costs(runs),
+        "chain": whole_chain(records.read()),
         "notebooks": notebook_list(root),
         "bench": bench(root),
     }
@@ -150,6 +152,24 @@ def costs(runs: pd.DataFrame) -> str:
     machines = "; ".join(sorted(set(runs["device"])))
     table = Table(("runs of", *summaries.COST_HEADS, "made again by"), rows).markdown()
     return f"{table}\n\nTrained on: {machines}. Wall hours are per process and include every pause of a busy machine."
+
+
+def whole_chain(stored: pd.DataFrame) -> str:
+    """Wall time of the one chain that was trained alone, by one process and without a pause, from dense to the end."""
+    tickets = stored["arm"].isin(["dense", "winning_ticket"]) & stored["procedure"].eq("iterative")
+    mine = stored[tickets & stored["study"].eq("paper") & stored["network"].eq("lenet")]
+    mine = mine[mine["scale"].eq("paper") & mine["trial"].eq(TRIAL_TRAINED_ALONE)]
+    again = (
+        f"`make train ARGS='--wave 4 --trials {TRIAL_TRAINED_ALONE} --arms dense,winning_ticket --workers 1'`"
+    )
+    levels = paper.PLOTTED_ROUNDS["lenet"] + 1
+    if len(mine) < levels:
+        return f"One whole chain of Lenet's tickets in one go: not measured yet ({again})."
+    iterations, minutes = mine["training_iterations"].iloc[0], mine["wall_seconds"].sum() / 60
+    return (
+        f"One whole chain of Lenet's tickets, alone and in one go: {levels} levels of {iterations:,} iterations in "
+        f"{minutes:.0f} minutes\n(trial {TRIAL_TRAINED_ALONE} on {mine['device'].iloc[0]}; {again})."
+    )
 
 
 def notebook_list(root: Path = ROOT) -> str:
