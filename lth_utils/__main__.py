@@ -149,12 +149,24 @@ def _add_training(subcommands):
         "--arms", help="only these arms: dense,winning_ticket,... (default: all of the plan)"
     )
     command.add_argument("--rounds", type=int, help="no pruning round beyond this one (default: the plan's)")
-    command.add_argument("--budget", type=duration, help="stop before this much time is over: 90s, 25m, 3h")
     command.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
+    _add_limits(command, "print the plan and its estimated time only")
+
+    command = _add(
+        subcommands,
+        commands.faults,
+        "make the records of notebook 05b that are missing, chain by chain",
+        *("--dry-run", "--budget 25m"),
+    )
+    _add_limits(command, "print what is missing only")
+
+
+def _add_limits(command, dry_run):
+    command.add_argument("--budget", type=duration, help="stop before this much time is over: 90s, 25m, 3h")
     command.add_argument(
         "--workers", type=natural, help="processes (default: one per core on a CPU, one on a GPU)"
     )
-    command.add_argument("--dry-run", action="store_true", help="print the plan and its estimated time only")
+    command.add_argument("--dry-run", action="store_true", help=dry_run)
 
 
 def _add_the_rest(subcommands):

@@ -41,12 +41,17 @@ def plan(options):
     )
 
 
+def waves():
+    """Everything that the report may show: what is planned as experiments, and the faults of notebook 05b."""
+    from lth_utils import experiments, faults
+
+    return experiments.waves() | {"notebook 05b": faults.plan()}
+
+
 def _planned(options):
     """(wave, network, scale) -> its runs, as far as the options ask for them."""
-    from lth_utils import experiments
-
     groups = {}
-    for wave, runs in experiments.waves().items():
+    for wave, runs in waves().items():
         for run in runs:
             groups.setdefault((wave, run.network, run.scale), []).append(run)
     for column, name in ((1, options.network), (2, options.scale)):

@@ -22,8 +22,6 @@ def data(options):
 
 
 def train(options):
-    from tqdm import tqdm
-
     from lth_utils import campaign, experiments, workers
 
     device = options.device or campaign.default_device()
@@ -31,28 +29,58 @@ def train(options):
     work = campaign.Campaign(plan, device=device)
     missing = work.missing()
     print(f"{len(plan)} runs planned, {len(missing)} missing")
-    if not missing:
-        return
     count = options.workers or workers.default_workers(device)
-    hours = workers.estimated_seconds(work, missing, count) / 3600
-    megabytes = MEGABYTES_PER_RUN * len(missing)
-    print(f"estimated: {hours:.1f} h with {count} worker(s) on {device}, {megabytes:.1f} MB of records")
-    if options.dry_run:
-        return
-    if hours > LONGEST_WITHOUT_BUDGET_HOURS and options.budget is None:
-        raise ValueError(
-            f"more than {LONGEST_WITHOUT_BUDGET_HOURS} hours; give a --budget, it can be continued later"
+    if missing:
+        hours = workers.estimated_seconds(work, missing, count) / 3600
+        megabytes = MEGABYTES_PER_RUN * len(missing)
+        print(f"estimated: {hours:.1f} h with {count} worker(s) on {device}, {megabytes:.1f} MB of records")
+        if options.dry_run:
+            return
+        if hours > LONGEST_WITHOUT_BUDGET_HOURS and options.budget is None:
+            raise ValueError(
+                f"more than {LONGEST_WITHOUT_BUDGET_HOURS} hours; give a --budget, it can be continued later"
+            )
+        _progress(
+            len(missing),
+            lambda done: workers.execute(
+                plan, count, device=device, budget_seconds=options.budget, done=done
+            ),
+            lambda: len(work.missing()),
         )
-    started = time.monotonic()
-    with tqdm(total=len(missing), desc="training", unit="run", disable=None) as bar:
 
-        def done(runs, line):
-            bar.update(runs)
+
+def faults(options):
+    from lth_utils import faults, workers
+
+    plan = faults.plan()
+    count = options.workers or workers.default_workers("cpu")
+    chains = faults.missing(plan)
+    print(f"{len(plan)} runs planned, {len(chains)} chains of a fault and a trial missing")
+    if chains and not options.dry_run:
+        _progress(
+            len(chains),
+            lambda done: faults.execute(
+                plan, count, budget_seconds=options.budget, done=lambda _, line: done(1, line)
+            ),
+            lambda: len(faults.missing(plan)),
+            "chain",
+        )
+
+
+def _progress(missing, execute, count_missing, unit="run"):
+    """Execute what is missing under a bar on a terminal, a line per finished piece; say what was done and what is left."""
+    from tqdm import tqdm
+
+    started = time.monotonic()
+    with tqdm(total=missing, desc="training", unit=unit, disable=None) as bar:
+
+        def done(count, line):
+            bar.update(count)
             bar.write(line)
 
-        workers.execute(plan, count, device=device, budget_seconds=options.budget, done=done)
-    left = len(work.missing())
-    print(f"{len(missing) - left} runs trained in {(time.monotonic() - started) / 60:.1f} min, {left} left")
+        execute(done)
+    left = count_missing()
+    print(f"{missing - left} {unit}s trained in {(time.monotonic() - started) / 60:.1f} min, {left} left")
 
 
 def _chosen(plan, options):
@@ -93,10 +121,10 @@ def reproduce(options):
 
 
 def report(options):
-    from lth_utils import experiments, notebooks, records
+    from lth_utils import notebooks, records
 
     stored = records.read()
-    for name, plan in experiments.waves().items():
+    for name, plan in answers.waves().items():
         wave = stored[stored["run_key"].isin([run.key for run in plan])]
         if len(wave) == len(plan):
             print(f"{name}: {records.adopt(wave)} new of {len(plan)} runs adopted")

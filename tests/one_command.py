@@ -9,7 +9,7 @@ from pathlib import Path
 import synthetic
 
 import lth_utils.__main__ as command_line
-from lth_utils import campaign, data, records, spot_check, verify, workers
+from lth_utils import campaign, data, faults, records, spot_check, verify, workers
 from lth_utils.campaign import Campaign
 
 
@@ -46,6 +46,8 @@ def redirect(monkeypatch, store):
         records.adopt,
         Campaign.__init__,
         workers.execute,
+        faults.execute,
+        faults.missing,
         verify.checks,
         spot_check.retrain,
     )

@@ -8,7 +8,7 @@ import pytest
 import synthetic
 from one_command import assert_one_line, redirect, run
 
-from lth_utils import answers, claims, data, experiments, plots, records, spot_check, verify, workers
+from lth_utils import answers, claims, data, experiments, faults, plots, records, spot_check, verify, workers
 from lth_utils.campaign import Campaign
 
 
@@ -32,7 +32,7 @@ def store(trained, tmp_path, monkeypatch):
     records.adopt(records.read(folder).query("arm == 'dense'"), folder)
     deeper = experiments.tickets("lenet", 2, range(3), protocol=synthetic.protocol())
     other = experiments.tickets("conv2", 0, range(2), scale="reduced")
-    monkeypatch.setattr(experiments, "waves", lambda: {"one": plan, "two": deeper, "three": other})
+    monkeypatch.setattr(answers, "waves", lambda: {"one": plan, "two": deeper, "three": other})
     monkeypatch.setattr(workers, "default_workers", lambda device: 2)
     monkeypatch.setattr(verify.notebooks, "committed_problems", list)
     return folder
@@ -206,3 +206,9 @@ def test_a_run_that_comes_out_otherwise_ends_with_status_1(capsys, store, monkey
     monkeypatch.setattr(spot_check, "draw", altered)
     status, shown, _ = run(capsys, "verify", "--retrain", "1", "--iterations", "2")
     assert status == 1 and shown.count("outside") == 2 and "something is wrong" in shown
+
+
+def test_the_report_may_show_every_planned_experiment_and_the_faults():
+    named = answers.waves()
+    assert experiments.waves().items() < named.items()
+    assert named["notebook 05b"] == faults.plan()

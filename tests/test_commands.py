@@ -8,7 +8,7 @@ import pytest
 import synthetic
 from one_command import assert_one_line, redirect, run
 
-from lth_utils import experiments, records, workers
+from lth_utils import answers, experiments, faults, records, workers
 
 
 @pytest.fixture
@@ -84,6 +84,30 @@ def test_budget_device_and_number_of_workers_reach_the_workers(capsys, store, pl
     assert (options["budget_seconds"], options["device"]) == (1500, "cpu")
 
 
+# --- faults --------------------------------------------------------------------------------------------------------------------
+
+
+def test_faults_are_trained_chain_by_chain_within_the_budget(capsys, monkeypatch):
+    asked = []
+
+    def execute(plan, count, budget_seconds, done):
+        asked.append((plan, count, budget_seconds))
+        done(9, "a fault, trial 0")
+
+    monkeypatch.setattr(faults, "execute", execute)
+    status, shown, _ = run(capsys, "faults", "--budget", "25m", "--workers", "3")
+    assert status == 0 and asked == [(faults.plan(), 3, 1500)]
+    chains = len(faults.missing(faults.plan()))
+    assert f"{chains} chains of a fault and a trial missing" in shown
+    assert f"{chains} left" in shown  # nothing was really stored
+
+
+def test_a_dry_run_of_the_faults_trains_nothing(capsys, monkeypatch):
+    monkeypatch.setattr(faults, "execute", lambda *arguments, **options: 1 / 0)
+    status, shown, _ = run(capsys, "faults", "--dry-run")
+    assert status == 0 and f"{len(faults.plan())} runs planned" in shown
+
+
 # --- disks that refuse, people who interrupt ---------------------------------------------------------------------------------
 
 
@@ -145,7 +169,7 @@ def test_a_report_adopts_whole_waves_only(capsys, store, plan, monkeypatch):
 
     redone = []
     monkeypatch.setattr(notebooks, "report", lambda tell: redone.append(len(records.manifest(store))))
-    monkeypatch.setattr(experiments, "waves", lambda: {"dense": plan[:2], "all": plan})
+    monkeypatch.setattr(answers, "waves", lambda: {"dense": plan[:2], "all": plan})
     records.write([synthetic.record(**planned.identity) for planned in plan[:3]], store)
     status, shown, _ = run(capsys, "report")
     assert status == 0 and redone == [2]

@@ -175,6 +175,17 @@ def test_costs_say_what_is_missing():
     assert summaries.costs(group.assign(cpu_seconds=[900.0, math.nan]))[-1] == "0.25 (1 of 2 runs)"
 
 
+def test_every_kind_of_run_is_made_again_by_its_own_command():
+    runs = pd.DataFrame([synthetic.record(cpu_seconds=1.0, study=study) for study in ("paper", "faults")])
+    rows = {
+        line.split("(")[1].split(")")[0]: line
+        for line in front_page.costs(runs).splitlines()
+        if "scale" in line
+    }
+    assert "`make train NETWORK=lenet SCALE=paper`" in rows["paper"]
+    assert "lth_utils faults`" in rows["faults"]
+
+
 def test_runs_are_summed_up_per_arm(lenet):
     rows = {row[0]: row for row in summaries.runs_table(lenet.assign(protocol_key="")).rows}
     row = rows["Lenet random reinit, iterative (paper)"]

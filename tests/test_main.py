@@ -12,7 +12,7 @@ from one_command import assert_one_line, redirect, run
 from lth_utils import ROOT
 from lth_utils import __main__ as command_line
 
-SUBCOMMANDS = "plan records claims figure verify train data reproduce report html bench".split()
+SUBCOMMANDS = "plan records claims figure verify train faults data reproduce report html bench".split()
 
 
 @pytest.fixture(autouse=True)

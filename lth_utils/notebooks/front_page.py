@@ -145,7 +145,8 @@ def costs(runs: pd.DataFrame) -> str:
     """Measured cost per network and scale, and how to make the same runs again."""
     rows = []
     for (study, network, scale), group in runs.groupby(["study", "network", "scale"]):
-        again = f"`make train NETWORK={network} SCALE={scale}`"
+        train = f"make train NETWORK={network} SCALE={scale}"
+        again = "`.venv/bin/python -m lth_utils faults`" if study == "faults" else f"`{train}`"
         rows.append(
             (f"{paper.NETWORK_LABELS[network]}, scale {scale} ({study})", *summaries.costs(group), again)
         )
