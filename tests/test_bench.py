@@ -18,7 +18,7 @@ def little(monkeypatch):
 @pytest.fixture
 def measured():
     """A benchmark as it might come out: every case costs one millisecond, unless it is set here."""
-    cost = {bench.TUTORIAL: 8.0, bench.PLAIN: 2.5, bench.OFTEN: 1.25, "stack, pruned": 0.25}
+    cost = {bench.TUTORIAL: 8.0, bench.PLAIN: 2.5, bench.SELDOM: 0.85, "stack, pruned": 0.25}
     rows = [
         {
             "network": case.network,
@@ -66,7 +66,7 @@ def test_every_interval_of_a_training_is_seen(little):
 
 def test_convolutional_networks_keep_their_share_of_evaluation():
     conv, lenet = bench.cases()[-1], bench.cases()[6]
-    assert (conv.interval, lenet.interval) == (20, 50)
+    assert (conv.interval, lenet.interval) == (20, 400)
     data = synthetic.dataset(validation=50)
     assert len(bench._evaluated_in_proportion(data, conv).validation_labels) == 10
     assert len(bench._evaluated_in_proportion(data, lenet).validation_labels) == 50
@@ -98,7 +98,7 @@ def test_a_run_gives_every_row_its_floor_and_a_line(monkeypatch, measured):
 
 def test_the_summary_divides_what_was_measured(measured):
     lines = bench.summary(measured).splitlines()
-    assert [float(line.split(":")[1]) for line in lines] == [8.0, 0.4, 0.4, 4.0, 0.33]
+    assert [float(line.split(":")[1]) for line in lines] == [8.0, 0.4, 0.4, 4.0, 0.25]
 
 
 def test_what_was_measured_is_drawn_and_saved(measured, tmp_path):
@@ -107,4 +107,5 @@ def test_what_was_measured_is_drawn_and_saved(measured, tmp_path):
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert "Conv-2, stack, dense, K = 4, 100 %" in labels
     bench.save(measured, tmp_path / "figures" / "bench.json")
-    assert bench.json.loads((tmp_path / "figures" / "bench.json").read_text()) == measured
+    saved = bench.json.loads((tmp_path / "figures" / "bench.json").read_text())
+    assert saved == measured | {"ratios": bench.ratios(measured)}

@@ -111,8 +111,11 @@ def test_the_benchmark_appears_once_it_is_measured(tmp_path):
     rows = '[{"network": "lenet", "case": "stack", "stack": 5, "percent_remaining": 100.0, "milliseconds": 0.7412}]'
     machine = '{"processor": "p", "cores": 2, "threads": 1, "torch": "2"}'
     (tmp_path / "figures").mkdir()
-    (tmp_path / "figures" / "bench.json").write_text(f'{{"machine": {machine}, "rows": {rows}}}')
-    assert "| Lenet | stack | 0.741 (5 at 100 %) |" in front_page.bench(tmp_path)
+    (tmp_path / "figures" / "bench.json").write_text(
+        f'{{"machine": {machine}, "rows": {rows}, "ratios": {{"a / b": 4.968}}}}'
+    )
+    shown = front_page.bench(tmp_path)
+    assert "| Lenet | stack | 0.741 (5 at 100 %) |" in shown and "Ratios of this run: a / b 4.97." in shown
 
 
 # --- the tables of the verdict page ------------------------------------------------------------------------------

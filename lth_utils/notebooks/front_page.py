@@ -184,7 +184,7 @@ def notebook_list(root: Path = ROOT) -> str:
 
 
 def bench(root: Path = ROOT) -> str:
-    """Milliseconds per network and iteration of every case of `make bench`, if it has been run."""
+    """Milliseconds per network and iteration of every case of `make bench`, and their ratios, if it has been run."""
     path = root / "figures" / "bench.json"
     if not path.exists():
         return "Not measured yet: `make bench` fills this table."
@@ -201,4 +201,5 @@ def bench(root: Path = ROOT) -> str:
     machine = (
         f"{where['processor']}, {where['cores']} cores, {where['threads']} thread(s), torch {where['torch']}"
     )
-    return f"{Table(heads, rows).markdown()}\n\nMeasured on: {machine}."
+    ratios = "; ".join(f"{name} {ratio:.2f}" for name, ratio in measured["ratios"].items())
+    return f"{Table(heads, rows).markdown()}\n\nRatios of this run: {ratios}.\nMeasured on: {machine}."
