@@ -259,7 +259,7 @@ def draw(measured: dict) -> tuple[Figure, pd.DataFrame]:
     ax.scatter(table["milliseconds"], table.index, c=list(hues), s=16, zorder=3)
     ax.scatter(table["floor_ms"], table.index, c=style.PAPER, marker="|", s=40, zorder=2)
     for position, value in table["milliseconds"].items():
-        ax.annotate(f"{value:.2g}", (value, position), (5, -2.5), textcoords="offset points", fontsize=7)
+        ax.annotate(f"{value:.3g}", (value, position), (5, -2.5), textcoords="offset points", fontsize=7)
     labels = [
         f"{paper.NETWORK_LABELS[row.network]}, {row.case}, K = {row.stack}, {row.percent_remaining:.3g} %"
         for row in table.itertuples()

@@ -40,7 +40,7 @@ def paired_differences(
     elif "iteration" in metric:
         style.iteration_ticks(ax.yaxis)
     ax.set_ylabel(f"{tables.METRICS[metric]}{unit}")
-    style.remark(ax, f"{style.ARM_LABELS[arm_a]} minus {style.ARM_LABELS[arm_b]}")
+    style.remark(ax, f"{style.ARM_LABELS[arm_a]}\nminus {style.ARM_LABELS[arm_b]}")
     if table.groupby(["network", "procedure"]).ngroups > 1:
         ax.legend()
     return ax.figure, table
