@@ -98,7 +98,7 @@ def verdicts(comparison: pd.DataFrame, root: Path = ROOT) -> str:
     heads = ("", "verdict", "the paper says", "one number of it", "ours, 95 % interval", "figure", "notebook")
     missing = [
         f"- not run, {place}, {networks}: {which}"
-        for place, networks, _, which in summaries.not_run_table(chosen).rows
+        for place, networks, _, which in summaries.not_run_table(chosen, "notebooks/").rows
     ]
     table = [Table(heads, rows).markdown(), ""] if rows else []
     return "\n".join([*table, *missing])

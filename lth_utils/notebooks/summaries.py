@@ -206,8 +206,8 @@ def machines_table(frame: pd.DataFrame) -> Table:
     return Table((*(name.replace("_", " ") for name in columns), "runs"), rows)
 
 
-def not_run_table(comparison: pd.DataFrame) -> Table:
-    """The claims without any run, gathered by the notebook that will decide them."""
+def not_run_table(comparison: pd.DataFrame, folder: str = "") -> Table:
+    """The claims without any run, gathered by the notebook that will decide them; folder as in `notebook_link`."""
     missing = comparison[
         comparison.groupby("claim")["outcome"].transform(lambda all: claims.verdict(all) == "not run")
     ]
@@ -216,7 +216,7 @@ def not_run_table(comparison: pd.DataFrame) -> Table:
     rows = []
     for name, group in first.groupby(places, sort=False):
         networks = ", ".join(NAMES[network] for network in group["network"].unique())
-        rows.append((notebook_link(name), networks, str(len(group)), " ".join(group["claim"])))
+        rows.append((notebook_link(name, folder), networks, str(len(group)), " ".join(group["claim"])))
     return Table(("notebook", "networks", "claims", "which"), rows)
 
 
