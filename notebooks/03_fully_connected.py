@@ -239,6 +239,7 @@ plots.save(figure, table, "03_figure_12", profile, alt=alt)
 at_end = runs[runs["procedure"].eq("iterative")]
 options = {"paper_panel": ("14", "1"), "limits": (0.92, 0.99)} if compared else {}
 figure, table = plots.against_percent_remaining(at_end, "test_accuracy_at_end", **options)
+table.insert(0, "figure", "14")
 alt = "Lenet at the end of training: tickets above reinits above random sparse networks.\n" + plots.alt_text(
     table
 )
