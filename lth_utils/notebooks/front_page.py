@@ -111,6 +111,10 @@ def example(comparison: pd.DataFrame, runs: pd.DataFrame, root: Path = ROOT) -> 
         conditions = comparison[comparison["claim"] == claim]
         row = next(conditions.itertuples())
         numbers = f"{row.measure}: paper {summaries.paper_number(row)}, ours {summaries.our_number(row)}"
+        numbers += f"; asked for {row.rule}"
+        if row.trials:
+            ahead = row.low > (1 if row.unit == "ratio" else 0)
+            numbers += f"; that the ticket is ahead at all is {'certain' if ahead else 'not certain'} at 95 %"
         verdict = claims.verdict(conditions["outcome"])
         lines.append(f"- {claim} **{verdict}**: {row.statement.lstrip('. ')} ({numbers})")
     arms = ["winning_ticket", "random_reinit"]
