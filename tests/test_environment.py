@@ -177,7 +177,7 @@ def test_no_file_holds_an_absolute_path():
         ("fetched from the mirror example." + "com today", True, False),
         ("saved to " + "/home" + "/anna/x.npz", False, True),
         ('"' + "/opt" + '/wheels"', False, True),
-        ("data/mnist.npz and build/work/x", False, False),
+        ("data/mnist.npz and build/deep/x", False, False),
         ("torch.nn.functional.conv2d, self.com(), {root}/data/x", False, False),
     ],
 )
