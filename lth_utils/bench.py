@@ -22,9 +22,9 @@ import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
 
-from lth_utils import campaign, networks, paper, training
 from lth_utils import data as data_room
 from lth_utils import masks as masking
+from lth_utils import networks, paper, training
 from lth_utils.plots import style
 
 MEASURED_INTERVALS = 3  # after one that warms up
@@ -222,7 +222,7 @@ def _timed(work):
 
 def _floor_ms(network, percent_remaining, floor):
     """Milliseconds that one iteration must take: the larger of arithmetic and Adam's memory traffic."""
-    work = list(campaign.multiplications(network).values())
+    work = list(networks.multiplications(network).values())
     passes = 3 * sum(work) - work[0]  # forward, for weights, for inputs; images need no gradient
     flops = 2 * paper.protocol(network).batch_size * passes
     traffic = 28 * sum(

@@ -204,20 +204,11 @@ def relative_cost(run: Run) -> float:
     share = paper.percent_remaining(run.network, run.pruning_round, run.variant) / 100
     if run.procedure == "one_shot":
         share = paper.one_shot_percent_remaining(run.network, run.pruning_round) / 100
-    work = multiplications(run.network, run.variant)
+    work = networks.multiplications(run.network, run.variant)
     convolutional = sum(count for name, count in work.items() if name.startswith("conv")) / sum(work.values())
     linear = 0.16 + 3.4 * share if share < layers.SPARSE_BELOW_DENSITY else 1.0
     copies = 2 if run.procedure == "continued" else 1
     return copies * run.protocol.training_iterations * (convolutional + (1 - convolutional) * linear)
-
-
-def multiplications(network: str, variant: str = "") -> dict[str, int]:
-    """Multiplications of each dense layer for one image: a convolution uses its weights at every position."""
-    side, work = networks.IMAGE_SHAPES[network][1], {}
-    for name, count in paper.weight_counts(network, variant).items():
-        poolings = (int(name[4]) - 1) // 2 if name.startswith("conv") else None
-        work[name] = count if poolings is None else count * (side // 2**poolings) ** 2
-    return work
 
 
 def _require_device(device):

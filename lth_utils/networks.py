@@ -49,6 +49,15 @@ def weight_shapes(network: str, variant: str = "") -> dict[str, tuple[int, ...]]
     return shapes
 
 
+def multiplications(network: str, variant: str = "") -> dict[str, int]:
+    """Multiplications of each dense layer for one image: a convolution uses its weights at every position."""
+    side, work = IMAGE_SHAPES[network][1], {}
+    for name, count in paper.weight_counts(network, variant).items():
+        poolings = (int(name[4]) - 1) // 2 if name.startswith("conv") else None
+        work[name] = count if poolings is None else count * (side // 2**poolings) ** 2
+    return work
+
+
 def initial_weights(network: str, seed: int, variant: str = "") -> dict[str, Tensor]:
     """Draw all weights and biases, in order from input to output; a seed gives the same bytes on every machine.
 

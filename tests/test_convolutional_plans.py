@@ -299,3 +299,20 @@ def test_a_plan_of_a_convolutional_network_trains_from_dense_to_controls_and_flo
         frame.loc[one(plan, arm="winning_ticket", trial=0, variant=variant).key] for variant in ("", FLOAT32)
     )
     assert repeated["curve_validation_loss"][0] == pytest.approx(ticket["curve_validation_loss"][0], rel=0.02)
+
+
+# --- what a plan costs -----------------------------------------------------------------------------------------------------
+
+
+def test_operations_of_a_run_are_counted_by_hand():
+    run = one(experiments.plan("conv2", "reduced", 1), arm="dense", trial=0)
+    multiplications = 1_728 * 1024 + 36_864 * 1024 + 4_194_304 + 65_536 + 2_560
+    images = 3 * 5_000 * 60 + 26 * 5_000
+    assert experiments.operations(run) == 2 * multiplications * images
+
+
+def test_a_run_that_goes_on_training_costs_twice_as_many_operations():
+    settings = {"trials": range(1), "protocol": paper.protocol("conv4")}
+    ticket = experiments.tickets("conv4", range(2, 3), **settings)[0]
+    continued = experiments.continued_tickets("conv4", range(2, 3), **settings)[0]
+    assert experiments.operations(continued) == 2 * experiments.operations(ticket)

@@ -137,8 +137,17 @@ def test_with_no_time_left_nothing_starts(in_threads, tmp_path):
     assert records.read(tmp_path).empty
 
 
+def test_records_name_the_code_that_was_loaded_not_what_is_checked_out_later(
+    in_threads, tmp_path, monkeypatch
+):
+    versions = iter(["loaded", "checked out later"])
+    monkeypatch.setattr(campaign, "code_version", lambda: next(versions))
+    faults.execute(tiny(["no_rewind", "rate_41"]), 1, tmp_path)
+    assert set(records.read(tmp_path)["code_version"]) == {"loaded"}
+
+
 def test_a_worker_that_is_killed_is_reported(in_threads, tmp_path, monkeypatch):
-    def killed(chain, folder):
+    def killed(chain, folder, version):
         raise BrokenProcessPool("terminated abruptly")
 
     monkeypatch.setattr(chains, "_work", killed)

@@ -27,6 +27,10 @@ from lth_utils.data import sources
 from lth_utils.data.sources import SOURCES, Arrays, DataError, Source
 
 VALIDATION_SIZE = 5000  # Section 2 and Figure 2: "randomly sampled" from the training set
+CLASS_NAMES = {  # of the labels 0 to 9
+    "mnist": tuple("0123456789"),
+    "cifar10": ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+}
 _log = logging.getLogger(__name__)
 
 

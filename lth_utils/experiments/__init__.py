@@ -20,6 +20,7 @@ from lth_utils.experiments.convolutional import (
     reduced_protocol,
     reduced_wave,
 )
+from lth_utils.experiments.costs import operations
 from lth_utils.experiments.lenet import (
     BASELINE_SETTINGS,
     LENET_CONTROL_ROUNDS,
@@ -46,8 +47,8 @@ from lth_utils.experiments.starts import continuation, needs, next_masks, starti
 __all__ = ["BASELINE_SETTINGS", "CONVOLUTIONAL", "FIGURE_3_ROUNDS", "FLOAT32", "LENET_CONTROL_ROUNDS"]
 __all__ += ["ONE_SHOT_LEVELS", "ONE_SHOT_REINIT_LEVELS", "REDUCED_CONTROL_ROUNDS", "TEST_CURVE_UNTIL", "Run"]
 __all__ += ["baseline", "continuation", "continued_tickets", "controls", "conv2_quick", "figure_1_conv6"]
-__all__ += ["lenet_quick", "lenet_wave", "needs", "next_masks", "one_shot_tickets", "paper_wave"]
-__all__ += ["pixel_scalings", "precision_check", "reduced_protocol", "reduced_wave", "seed"]
+__all__ += ["lenet_quick", "lenet_wave", "needs", "next_masks", "one_shot_tickets", "operations"]
+__all__ += ["paper_wave", "pixel_scalings", "precision_check", "reduced_protocol", "reduced_wave", "seed"]
 __all__ += ["starting_point", "tickets"]
 
 # Most networks per stack. Five of any convolutional network let two CPU workers stay below 6 GB together: measured, a

@@ -80,6 +80,7 @@ def execute(
     starts that would not end in time if it took as long as the last one. Raises WorkerError when a worker dies.
     """
     waiting, started, longest = missing(plan, folder), time.monotonic(), 0.0
+    version = campaign.code_version()  # of what is loaded now: the checkout may change while this trains
     threads = workers.threads_per_worker(count)
     with ProcessPoolExecutor(count, get_context("spawn"), _prepare, (threads,)) as pool:
         running = set()
@@ -88,7 +89,7 @@ def execute(
             if budget_seconds is not None and spent + longest > budget_seconds:
                 waiting = []
             while waiting and len(running) < count:
-                running.add(pool.submit(_work, waiting.pop(0), folder))
+                running.add(pool.submit(_work, waiting.pop(0), folder, version))
             finished, running = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
                 longest = max(longest, _report(future, done))
@@ -124,7 +125,7 @@ def missing(plan: list[Run], folder: Path = records.COMMITTED) -> list[list[Run]
     return [[runs[r] for r in sorted(runs)] for chain, runs in found.items() if chain in open_chains]
 
 
-def _work(chain: list[Run], folder: Path) -> tuple[int, float, str]:
+def _work(chain: list[Run], folder: Path, version: str) -> tuple[int, float, str]:
     """Claim, train and store one chain: the number of new records, seconds and a line; 0 if others were first."""
     claim = folder / "_claims" / f"{chain[0].key}.lock"
     claim.parent.mkdir(parents=True, exist_ok=True)
@@ -138,7 +139,7 @@ def _work(chain: list[Run], folder: Path) -> tuple[int, float, str]:
             return 0, 0.0, ""
         started = time.monotonic()
         rows = train(chain, data_room.load(paper.DATASETS[chain[0].network]))
-        new = [row for row in rows if records.run_key(row) not in stored]
+        new = [row | {"code_version": version} for row in rows if records.run_key(row) not in stored]
         records.write(new, folder)
         seconds, fault = time.monotonic() - started, FAULT[chain[0].variant]
         return len(new), seconds, f"{fault.label}, trial {chain[0].trial}, {len(new)} runs: {seconds:.0f} s"
@@ -202,7 +203,6 @@ def _row(run: Run, done: Round, splits: dict[str, Images]) -> dict:
             "precision": run.protocol.precision,
             "device": campaign.device_name("cpu"),
             "torch_version": torch.__version__,
-            "code_version": campaign.code_version(),
             "seeds": json.dumps(run.seeds),
             "curve_iteration": done.iterations,
             "curve_validation_loss": done.validation_losses,
