@@ -106,17 +106,19 @@ def _chosen(plan, options):
 
 def bench(options):
     from lth_utils import bench, plots
+    from lth_utils.notebooks import front_page
 
     measured = bench.run(tell=print)
     bench.save(measured, ROOT / "figures" / "bench.json")
     plots.save(*bench.draw(measured), "bench")
+    front_page.refresh()  # README quotes it
     print(bench.summary(measured))
 
 
 def reproduce(options):
     from lth_utils import notebooks
 
-    data(Namespace(names=["mnist"]))
+    data(Namespace(names=["mnist", "cifar10"]))
     notebooks.run_all("quick", tell=print)
 
 

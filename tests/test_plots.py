@@ -313,6 +313,12 @@ def test_intervals_are_printed_signed_at_the_rungs_that_were_drawn():
     assert line.split() == ["51.3", "%", "+1.10", "[+0.85,", "+1.35]", "n=3"]
 
 
+def test_one_trial_is_printed_without_an_interval():
+    frame = pd.concat([runs(trials=1), runs(arm="random_reinit", trials=1)], ignore_index=True)
+    _, table = plots.paired_differences(frame, "test_accuracy_at_end", "winning_ticket", "random_reinit")
+    assert plots.intervals(table, [51.3]).split()[-3:] == ["%", "+0.00", "n=1"]
+
+
 def test_learning_curves_draw_and_list_every_trial():
     frame = pd.concat([curves((("dense", 0),)).assign(setting=name) for name in ("with", "without")])
     figure, table = plots.learning_curves(frame, paper_dense=True)

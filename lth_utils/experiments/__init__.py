@@ -87,7 +87,7 @@ def waves() -> dict[str, list[Run]]:
     return {
         "notebook 01": baseline("report"),
         **{f"Lenet, wave {number}": lenet_wave(number) for number in LENET_WAVES},
-        "notebook 04, pixels": [run for network in CONVOLUTIONAL for run in pixel_scalings(network)],
+        **{f"{label}, pixel scaling": pixel_scalings(network) for network, label in labels.items()},
         **{
             f"{label}, reduced, wave {number}": reduced_wave(network, number)
             for network, label in labels.items()

@@ -23,7 +23,8 @@ README = ROOT / "README.md"
 PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.S)
 EXAMPLE = ("C17", "C18")  # tickets against random reinitialisation, both at 21.1 %
 EXAMPLE_ROUND = 7
-TRIAL_TRAINED_ALONE = 5  # the other chains share their processes with others, and with other work
+TRIAL_TRAINED_ALONE = 5  # the other chains share their processes with others
+MEANWHILE = "the other of two cores was busy with other trainings"
 
 
 def refresh(path: Path = README) -> list[str]:
@@ -173,7 +174,7 @@ def whole_chain(stored: pd.DataFrame) -> str:
     iterations, minutes = mine["training_iterations"].iloc[0], mine["wall_seconds"].sum() / 60
     return (
         f"One whole chain of Lenet's tickets, alone and in one go: {levels} levels of {iterations:,} iterations in "
-        f"{minutes:.0f} minutes\n(trial {TRIAL_TRAINED_ALONE} on {mine['device'].iloc[0]}; {again})."
+        f"{minutes:.0f} minutes\n(trial {TRIAL_TRAINED_ALONE} on {mine['device'].iloc[0]}; {MEANWHILE}; {again})."
     )
 
 

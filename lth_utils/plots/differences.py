@@ -62,6 +62,7 @@ def difference_panels(frame: pd.DataFrame, comparisons: Iterable[tuple[str, str,
 
 def intervals(table: pd.DataFrame, at: Iterable[float]) -> str:
     """A table of `paired_differences` or `difference_panels` at named rungs, as plain text: mean [interval], n.
+    One trial has no interval.
 
     at: P_m values as the paper prints them. Accuracies in percentage points; a rung that was not drawn is left out.
     """
@@ -78,7 +79,8 @@ def intervals(table: pd.DataFrame, at: Iterable[float]) -> str:
                 mean, low, high = (
                     _signed(metric, x) for x in (row.mean, row.interval_low, row.interval_high)
                 )
-                lines.append(f"  {style.percent(target):>5} %  {mean:>8}  [{low}, {high}]  n={row.trials}")
+                interval = f"[{low}, {high}]  " if row.trials > 1 else ""
+                lines.append(f"  {style.percent(target):>5} %  {mean:>8}  {interval}n={row.trials}")
     return "\n".join(lines)
 
 

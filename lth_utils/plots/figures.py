@@ -4,7 +4,7 @@ Takes tidy records (curves for Figures 3 and 11) and returns (figure, table); wh
 scale but the paper's, stands above it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -49,6 +49,7 @@ AGAINST_RANDOM = ((TICKET, "iterative"), (RANDOM, "iterative"))
 THREE_ARMS = (*ITERATIVE, (RANDOM, "iterative"))
 
 LENET_FIVE = _panels(ALL_FIVE, ("lenet",), (*ITERATIVE, *ONE_SHOT), LENET_LIMITS)
+ONE_SHOT_ALONE = _panels(AT_EARLY_STOP[:2], ("lenet",), ONE_SHOT, LENET_LIMITS[:2], first=5)
 CONV_FIVE = _panels(ALL_FIVE, CONVS, ITERATIVE, CONV_LIMITS)
 FIGURES = {  # the paper's figure -> its panels, left to right, top to bottom
     "1": (
@@ -58,9 +59,9 @@ FIGURES = {  # the paper's figure -> its panels, left to right, top to bottom
         Panel(metric=AT_EARLY_STOP[1], paper="4", networks=CONVS, series=AGAINST_RANDOM, limits=(0.55, 0.85)),
     ),
     "4": (
-        *LENET_FIVE[:4],
-        Panel(metric=AT_EARLY_STOP[0], paper="5", series=ONE_SHOT, limits=LENET_LIMITS[0], scale="linear"),
-        Panel(metric=AT_EARLY_STOP[1], paper="6", series=ONE_SHOT, limits=LENET_LIMITS[1], scale="linear"),
+        *(replace(panel, heading="(a)") for panel in LENET_FIVE[:3]),
+        replace(LENET_FIVE[3], heading="(b)"),
+        *(replace(panel, scale="linear", heading="(c)") for panel in ONE_SHOT_ALONE),
     ),
     "5": CONV_FIVE[:4],
     "9": _panels(
