@@ -313,6 +313,15 @@ def test_intervals_are_printed_signed_at_the_rungs_that_were_drawn():
     assert line.split() == ["51.3", "%", "+1.10", "[+0.85,", "+1.35]", "n=3"]
 
 
+def test_differences_of_iterations_are_labelled_in_thousands_like_iterations():
+    frame = pd.concat([runs(trials=2), runs(arm="random_reinit", trials=2)], ignore_index=True)
+    frame.loc[frame["arm"] == "random_reinit", "early_stop_iteration"] += 10_000
+    figure, _ = plots.paired_differences(frame, "early_stop_iteration", "winning_ticket", "random_reinit")
+    figure.canvas.draw()
+    labels = {label.get_text() for label in figure.axes[0].get_yticklabels()}
+    assert {"0", "-10K"} <= labels and not any(label.endswith("000") for label in labels)
+
+
 def test_one_trial_is_printed_without_an_interval():
     frame = pd.concat([runs(trials=1), runs(arm="random_reinit", trials=1)], ignore_index=True)
     _, table = plots.paired_differences(frame, "test_accuracy_at_end", "winning_ticket", "random_reinit")

@@ -161,7 +161,8 @@ def iteration_ticks(axis) -> None:
     """Iterations in thousands (0, 10K, 20K), or in full where the axis is short."""
 
     def label(value, _):
-        return f"{value:g}" if not value or axis.get_view_interval()[1] < 2500 else f"{value / 1000:g}K"
+        longest = max(map(abs, axis.get_view_interval()))
+        return f"{value:g}" if not value or longest < 2500 else f"{value / 1000:g}K"
 
     axis.set_major_formatter(label)
 
