@@ -316,3 +316,21 @@ def test_a_run_that_goes_on_training_costs_twice_as_many_operations():
     ticket = experiments.tickets("conv4", range(2, 3), **settings)[0]
     continued = experiments.continued_tickets("conv4", range(2, 3), **settings)[0]
     assert experiments.operations(continued) == 2 * experiments.operations(ticket)
+
+
+# --- waves by name, as notebooks ask for them ------------------------------------------------------------------------------
+
+
+def test_a_notebook_names_the_waves_that_it_shows():
+    named = experiments.named_waves(conv2="reduced 1", conv4="", conv6="paper 2")
+    assert named == experiments.plan("conv2", "reduced", 1) + experiments.plan("conv6", "paper", 2)
+    assert experiments.named_waves(conv2="") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("reduced", '"reduced 1"'), ("reduced one", '"reduced 1"'), ("reduced 9", "waves 1, 2, 3")],
+)
+def test_a_wave_that_is_named_wrongly_is_refused_with_what_there_is(name, said):
+    with pytest.raises(ValueError, match=said):
+        experiments.named_waves(conv2=name)

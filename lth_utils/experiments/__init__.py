@@ -47,9 +47,9 @@ from lth_utils.experiments.starts import continuation, needs, next_masks, starti
 __all__ = ["BASELINE_SETTINGS", "CONVOLUTIONAL", "FIGURE_3_ROUNDS", "FLOAT32", "LENET_CONTROL_ROUNDS"]
 __all__ += ["ONE_SHOT_LEVELS", "ONE_SHOT_REINIT_LEVELS", "REDUCED_CONTROL_ROUNDS", "TEST_CURVE_UNTIL", "Run"]
 __all__ += ["baseline", "continuation", "continued_tickets", "controls", "conv2_quick", "figure_1_conv6"]
-__all__ += ["lenet_quick", "lenet_wave", "needs", "next_masks", "one_shot_tickets", "operations"]
-__all__ += ["paper_wave", "pixel_scalings", "precision_check", "reduced_protocol", "reduced_wave", "seed"]
-__all__ += ["starting_point", "tickets"]
+__all__ += ["lenet_quick", "lenet_wave", "named_waves", "needs", "next_masks", "one_shot_tickets"]
+__all__ += ["operations", "paper_wave", "pixel_scalings", "precision_check", "reduced_protocol"]
+__all__ += ["reduced_wave", "seed", "starting_point", "tickets"]
 
 # Most networks per stack. Five of any convolutional network let two CPU workers stay below 6 GB together: measured, a
 # worker takes 1.9 GB and 0.17 GB per dense Conv-2, 0.12 GB per Conv-4 or Conv-6.
@@ -79,6 +79,22 @@ def plan(network: str, scale: str = "paper", wave: int = 2) -> list[Run]:
         f"no plan for network {network!r} at scale {scale!r}; there are plans for lenet at paper, short and quick, "
         f"for {', '.join(CONVOLUTIONAL)} at paper, reduced and short, and for conv2 at quick"
     )
+
+
+def named_waves(**names: str) -> list[Run]:
+    """The runs of the waves that a notebook shows: network="scale wave", such as conv2="reduced 1"; "" shows none.
+
+    Raises ValueError for a name that is not made of these two words, or that `plan` does not know.
+    """
+    runs = []
+    for network, name in names.items():
+        scale, _, wave = name.partition(" ")
+        if name and not wave.isdigit():
+            raise ValueError(
+                f'{network} must be a scale and a wave, such as "reduced 1", or "", not {name!r}'
+            )
+        runs += plan(network, scale, int(wave)) if name else []
+    return runs
 
 
 def waves() -> dict[str, list[Run]]:
