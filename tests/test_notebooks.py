@@ -23,6 +23,7 @@ EXPECTED: list[str] = [
     "02_figure_1",
     "03_fully_connected",
     "05a_torch_prune",
+    "05b_one_fault_at_a_time",
 ]
 
 TINY = (

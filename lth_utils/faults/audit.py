@@ -3,6 +3,7 @@
 Also the example of where each check belongs. Data are small noisy patterns, so nothing is read from the disk.
 """
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -48,7 +49,8 @@ def caught(fault: Fault) -> dict[str, str]:
     parts = fault.parts(injected.iterations_per_epoch(protocol, data))
     parts = _watched(parts, copy, found, protocol)
     seeds = list(range(ROUNDS))
-    rounds = reference.iterative_pruning(initial, seeds, fault.changed(protocol), trained_on, parts)
+    with _one_thread():
+        rounds = reference.iterative_pruning(initial, seeds, fault.changed(protocol), trained_on, parts)
     found.run(checks.saved_weights_are_untouched, initial, copy)
     for trained in rounds:
         _after_training(found, trained, protocol)
@@ -60,6 +62,17 @@ def caught(fault: Fault) -> dict[str, str]:
         rates = paper.protocol("lenet").pruning_rates
         found.run(checks.layers_lose_their_share, later.masks, earlier.masks, rates)
     return found.sentences
+
+
+@contextlib.contextmanager
+def _one_thread():
+    """Networks this small spend their time waiting for each other's threads, most of all on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _after_training(found, trained, protocol):

@@ -53,7 +53,7 @@ def small_multiples(
             elif limits:
                 ax.tick_params(labelleft=False)
         setting = shown.loc[shown["variant"] == order[place], "setting"].iloc[0]
-        style.remark(column[0], textwrap.fill(setting, 120 // width))
+        style.remark(column[0], textwrap.fill(setting, 105 // width))
     figure.supxlabel("Percent of Weights Remaining", fontsize=8)
     hue = style.color(frame["network"].iloc[0])
     style.legend(
