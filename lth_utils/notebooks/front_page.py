@@ -24,7 +24,7 @@ PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.S)
 EXAMPLE = ("C17", "C18")  # tickets against random reinitialisation, both at 21.1 %
 EXAMPLE_ROUND = 7
 TRIAL_TRAINED_ALONE = 5  # the other chains share their processes with others
-MEANWHILE = "the other of two cores was busy with other trainings"
+MEANWHILE = "the other of two cores busy with other trainings"
 
 
 def refresh(path: Path = README) -> list[str]:
@@ -173,8 +173,8 @@ def whole_chain(stored: pd.DataFrame) -> str:
         return f"One whole chain of Lenet's tickets in one go: not measured yet ({again})."
     iterations, minutes = mine["training_iterations"].iloc[0], mine["wall_seconds"].sum() / 60
     return (
-        f"One whole chain of Lenet's tickets, alone and in one go: {levels} levels of {iterations:,} iterations in "
-        f"{minutes:.0f} minutes\n(trial {TRIAL_TRAINED_ALONE} on {mine['device'].iloc[0]}; {MEANWHILE}; {again})."
+        f"One whole chain of Lenet's tickets in one go: {levels} levels of {iterations:,} iterations in {minutes:.0f} "
+        f"minutes (trial {TRIAL_TRAINED_ALONE} on\n{mine['device'].iloc[0]}, {MEANWHILE}; {again})."
     )
 
 
