@@ -52,6 +52,7 @@ def small_multiples(
                 ax.set_ylabel(SHORT_LABELS[metric])
             elif limits:
                 ax.tick_params(labelleft=False)
+        column[1].tick_params(labelbottom=place + width >= len(order))
         setting = shown.loc[shown["variant"] == order[place], "setting"].iloc[0]
         style.remark(column[0], textwrap.fill(setting, 105 // width))
     figure.supxlabel("Percent of Weights Remaining", fontsize=8)
