@@ -142,7 +142,9 @@ deepest = frame[(frame["pruning_round"] == 8) & (frame["trial"] == 0)].set_index
 print("P_m of the last round:")
 for value, group in deepest.groupby(deepest["percent_remaining"].round(2), sort=False):
     print(
-        f"{value:>9.2f}  {len(group)} settings" if len(group) > 2 else f"{value:>9.2f}  {', '.join(group.index)}"
+        f"{value:>9.2f}  {len(group)} settings"
+        if len(group) > 2
+        else f"{value:>9.2f}  {', '.join(group.index)}"
     )
 
 # %% tags=["nbval-check-output"]

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import synthetic
 
-from lth_utils import data, experiments, records, spot_check, verify
+from lth_utils import data, experiments, faults, records, spot_check, verify
 from lth_utils.campaign import Campaign
 from lth_utils.chains import Chain
 from lth_utils.data import DataError
@@ -103,6 +103,15 @@ def test_runs_that_break_the_rules_on_purpose_are_asked_only_for_their_curves(ti
     fault = ticket | {"study": "faults", "percent_remaining": 1.0}
     assert verify.record_problems(fault) == []
     assert verify.record_problems(fault | {"early_stop_iteration": 3}) != []
+
+
+def test_only_the_fault_that_reads_on_test_may_stop_where_the_validation_loss_is_not_lowest(ticket):
+    elsewhere = ticket | {"study": "faults"} | curve(ticket, "validation_loss", 0, 0.01)
+    assert any("not lowest" in problem for problem in verify.record_problems(elsewhere))
+    on_test = elsewhere | {"variant": faults.ON_TEST}
+    assert not any("not lowest" in problem for problem in verify.record_problems(on_test))
+    never_evaluated = on_test | {"early_stop_iteration": 3}
+    assert any("not lowest" in problem for problem in verify.record_problems(never_evaluated))
 
 
 def test_a_check_of_records_names_file_and_run(frame):
