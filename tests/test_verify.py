@@ -265,3 +265,10 @@ def test_nothing_is_written(store, frame, ticket):
     list(verify.checks(store))
     assert before == {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
     assert Chain(store).folder == store
+
+
+def test_the_committed_records_their_masks_and_the_manifest_are_sound():
+    frame = records.read()
+    assert len(frame) > 600
+    found = [verify.check_records(frame), verify.check_masks(frame), verify.check_manifest(frame)]
+    assert [check.problems for check in found] == [(), (), ()]
