@@ -22,6 +22,7 @@ EXPECTED: list[str] = [
     "01_mnist_baseline",
     "02_figure_1",
     "03_fully_connected",
+    "04_convolutional",
     "05a_torch_prune",
     "05b_one_fault_at_a_time",
 ]
