@@ -169,13 +169,13 @@ print("trained so far:", ", ".join(paper.NETWORK_LABELS[network] for network in 
 # %% [markdown]
 # ## Figure 5: pruned to the end
 #
-# Four panels over P_m, the paper's in grey. Solid: tickets. Dashed, hollow: the same masks with new weights. Look how
+# Four panels over P_m, the paper's in grey and, where there are records, ours in colour. Solid: tickets. Dashed, hollow: the same masks with new weights. Look how
 # far down the solid lines of the first panel come, and how soon the dashed ones leave them.
 
 # %%
 figure, table = plots.figure_5(runs)
 alt = (
-    "Figure 5, ours over the paper's in grey: tickets stop earlier and gain accuracy, reinits stop later.\n"
+    "Figure 5, the paper's curves in grey: tickets stop earlier and gain accuracy, reinits stop later.\n"
     + plots.alt_text(table)
 )
 plots.save(figure, table, "04_figure_5", profile, alt=alt)
