@@ -169,8 +169,9 @@ print("trained so far:", ", ".join(paper.NETWORK_LABELS[network] for network in 
 # %% [markdown]
 # ## Figure 5: pruned to the end
 #
-# Four panels over P_m, the paper's in grey and, where there are records, ours in colour. Solid: tickets. Dashed, hollow: the same masks with new weights. Look how
-# far down the solid lines of the first panel come, and how soon the dashed ones leave them.
+# Four panels over P_m, the paper's in grey and, where there are records, ours in colour. Solid: tickets. Dashed: the
+# same masks with new weights. Look how far down the solid lines of the first panel come, and how soon the dashed ones
+# leave them.
 
 # %%
 figure, table = plots.figure_5(runs)
