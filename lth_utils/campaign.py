@@ -199,14 +199,15 @@ def relative_cost(run: Run) -> float:
     """Estimated work of a run in units of one dense iteration of the same network.
 
     On one thread of a CPU a sparse linear layer costs 0.16 + 3.4 * density of a dense one (Lenet in stacks of 20,
-    densities 1.2 to 17 %); a convolution costs the same at any density. A "continued" run trains two networks.
+    densities 1.2 to 17 %); a convolution, and any layer in bfloat16, costs the same at any density. A "continued" run trains two networks.
     """
     share = paper.percent_remaining(run.network, run.pruning_round, run.variant) / 100
     if run.procedure == "one_shot":
         share = paper.one_shot_percent_remaining(run.network, run.pruning_round) / 100
     work = networks.multiplications(run.network, run.variant)
     convolutional = sum(count for name, count in work.items() if name.startswith("conv")) / sum(work.values())
-    linear = 0.16 + 3.4 * share if share < layers.SPARSE_BELOW_DENSITY else 1.0
+    sparse = share < layers.SPARSE_BELOW_DENSITY and run.protocol.precision == "float32"
+    linear = 0.16 + 3.4 * share if sparse else 1.0
     copies = 2 if run.procedure == "continued" else 1
     return copies * run.protocol.training_iterations * (convolutional + (1 - convolutional) * linear)
 

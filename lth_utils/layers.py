@@ -116,9 +116,8 @@ class SparseLinear(StackedLayer):
 
     def on_shared(self, features: Tensor) -> Tensor:
         """The same inputs [in, images] for every network -> [K, out, images]; without gradients."""
-        features = features.to(self.weight.dtype).contiguous()
-        with torch.autocast("cpu", enabled=False):
-            product = torch.addmm(_as_columns(self.bias.detach(), features), self.matrices.shared, features)
+        features = features.contiguous()
+        product = torch.addmm(_as_columns(self.bias.detach(), features), self.matrices.shared, features)
         return product.view(self.networks, self.outputs, -1)
 
     def select(self, chosen: Tensor, new: list[Tensor], old: list[Tensor]) -> None:
@@ -166,13 +165,9 @@ def _csr(row_starts, columns, values, size):
 
 
 class _SparseAffine(torch.autograd.Function):
-    """bias + CSR matrix @ dense; the gradient of the values is sampled on the matrix's own pattern.
-
-    Sparse kernels know float32 and float64 only: under autocast the layer takes and gives float32.
-    """
+    """bias + CSR matrix @ dense; the gradient of the values is sampled on the matrix's own pattern."""
 
     @staticmethod
-    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
     def forward(ctx, values, bias, activations, matrices):
         dense = activations.reshape(matrices.forward.shape[1], -1)
         ctx.save_for_backward(bias, dense)
@@ -183,7 +178,6 @@ class _SparseAffine(torch.autograd.Function):
         return product
 
     @staticmethod
-    @torch.amp.custom_bwd(device_type="cpu")
     def backward(ctx, gradient):
         bias, dense = ctx.saved_tensors
         flat, sampled = gradient.reshape(bias.numel(), -1), ctx.matrices.gradient
@@ -212,11 +206,20 @@ class Convolution(StackedLayer):
 class StackedNetwork:
     """K networks of one architecture: convolutions with pooling after every second one, then linear layers.
 
-    weights, masks: one dict per network, as in `networks` and `masks`; pruned weights start at zero.
+    weights, masks: one dict per network, as in `networks` and `masks`; pruned weights start at zero. precision: that of
+    the products; in "bfloat16" every layer is dense, as sparse kernels know float32 only and converting costs their gain.
     """
 
-    def __init__(self, network: str, weights: list[Weights], masks: list[Masks], device: str = "cpu"):
+    def __init__(
+        self,
+        network: str,
+        weights: list[Weights],
+        masks: list[Masks],
+        device: str = "cpu",
+        precision: str = "float32",
+    ):
         self.size = len(weights)
+        linear = choose_linear if precision == "float32" else DenseLinear
         self.layers = {}
         for name in (
             key.removesuffix(".weight") for key in networks.weight_shapes(network) if key in masks[0]
@@ -225,7 +228,7 @@ class StackedNetwork:
                 [entries[f"{name}.{part}"].to(device) for entries in source]
                 for source, part in ((weights, "weight"), (masks, "weight"), (weights, "bias"))
             ]
-            build = Convolution if name.startswith("conv") else choose_linear
+            build = Convolution if name.startswith("conv") else linear
             self.layers[name] = build(*stacked)
         self.convolutions = [layer for layer in self.layers.values() if isinstance(layer, Convolution)]
         self.linears = [layer for layer in self.layers.values() if not isinstance(layer, Convolution)]
@@ -250,11 +253,13 @@ class StackedNetwork:
         return torch.stack([self._convolve_one(index, own) for index, own in enumerate(images)])
 
     def _convolve_one(self, index, activations):
+        """Pools before ReLU, which gives the same activations and gradients: ReLU then has a quarter of the work."""
         activations = activations.contiguous(memory_format=torch.channels_last)
         for number, layer in enumerate(self.convolutions, start=1):
-            activations = layer.on_network(index, activations).relu_()
+            activations = layer.on_network(index, activations)
             if number % 2 == 0:
                 activations = F.max_pool2d(activations, 2)
+            activations = activations.relu_()
         return activations
 
     def _classify(self, activations):

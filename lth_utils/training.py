@@ -23,7 +23,8 @@ from lth_utils.paper import Protocol
 # for bit. Set at import, because threads inherit the setting from the thread that starts them.
 torch.set_flush_denormal(True)
 
-EVALUATION_BATCH = {"lenet": 1000, "conv2": 250, "conv4": 250, "conv6": 250}
+# Larger ones are slower on a CPU: their activations leave its cache and are allocated anew each time.
+EVALUATION_BATCH = {"lenet": 1000, "conv2": 125, "conv4": 125, "conv6": 125}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,7 @@ def train(
             "initial_weights, masks and seeds need one entry per network, got "
             f"{len(initial_weights)}, {len(masks)} and {len(seeds)}"
         )
-    stack = StackedNetwork(network, initial_weights, masks, device)
+    stack = StackedNetwork(network, initial_weights, masks, device, protocol.precision)
     splits = _prepare(data, protocol, stack.parameters()[0])
     optimizer = make_optimizer(protocol, stack.parameters())
     orders = {seed: DataOrder(seed, len(splits["train"].labels)) for seed in seeds}

@@ -140,26 +140,6 @@ def test_a_sparse_layer_may_be_empty(parts):
     assert layer.weight.grad.shape == (0,)
 
 
-@LINEARS[1].marks[0]
-def test_under_bfloat16_autocast_a_sparse_layer_computes_in_single_precision(parts):
-    parts = [[tensor if tensor.dtype == torch.bool else tensor.float() for tensor in part] for part in parts]
-    inputs = uniform(K, IN, IMAGES, seed=3).bfloat16().float()
-    outputs, gradients = [], []
-    for dtype, lower in ((torch.float32, False), (torch.bfloat16, True)):
-        layer, activations = layers.SparseLinear(*parts), inputs.to(dtype, copy=True).requires_grad_()
-        with torch.autocast("cpu", torch.bfloat16, enabled=lower):
-            output = layer(activations)
-            with torch.no_grad():
-                outputs += [output.detach(), layer.on_shared(activations[0])]
-        output.square().sum().backward()
-        gradients.append([layer.weight.grad, layer.bias.grad, activations.grad])
-        assert activations.grad.dtype == dtype
-    assert all(output.dtype == torch.float32 for output in outputs)
-    assert torch.equal(outputs[0], outputs[2]) and torch.equal(outputs[1], outputs[3])
-    assert all(torch.equal(a, b) for a, b in zip(gradients[0][:2], gradients[1][:2], strict=True))
-    assert torch.equal(gradients[0][2].bfloat16(), gradients[1][2])
-
-
 # --- the choice ----------------------------------------------------------------------------------------------------------
 
 
