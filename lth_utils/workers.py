@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import queue
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -71,6 +72,7 @@ def execute(
 
 def _worker(plan, folder, device, budget_seconds, threads, messages):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
+    end_with_parent()
 
     def done(runs, seconds):
         first = runs[0]
@@ -83,6 +85,16 @@ def _worker(plan, folder, device, budget_seconds, threads, messages):
         Campaign(plan, folder, device).work(budget_seconds, done)
     except Exception as error:  # whatever it is, the parent has to say it
         messages.put((0, describe(error)))
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it ends, however that happens: nothing trains on unseen."""
+
+    def watch():
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def describe(error: Exception) -> str:

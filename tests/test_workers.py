@@ -13,6 +13,9 @@ from lth_utils import campaign, experiments, workers
 from lth_utils.campaign import Campaign
 
 
+real_worker = workers._worker
+
+
 @pytest.fixture
 def store(tmp_path):
     return tmp_path / "records"
@@ -31,7 +34,7 @@ def plan():
 def synthetic_worker(*arguments):
     """A real worker, but on synthetic data."""
     campaign.data_room.load, campaign.code_version = synthetic.load, lambda: "abc"
-    workers._worker(*arguments)
+    real_worker(*arguments)
 
 
 def worker_that_raises(error):
@@ -127,6 +130,43 @@ def test_ctrl_c_ends_every_worker_and_keeps_what_was_finished(plan, store, proce
     processes.setattr(workers, "_worker", synthetic_worker)
     workers.execute(plan, 2, store)
     assert Campaign(plan, store).missing() == []
+
+
+def campaign_with_a_slow_worker(plan, store):
+    """A whole campaign whose worker gets stuck over its second stack; for a process of its own."""
+    context = multiprocessing.get_context("fork")
+    workers.multiprocessing.get_context = lambda method: context
+    workers._worker = slow_worker
+    workers.execute(plan, 1, store)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_when_a_campaign_is_killed_its_workers_end_too_and_let_go_of_their_work(plan, store, processes, how):
+    parent = workers.multiprocessing.get_context("spawn").Process(
+        target=campaign_with_a_slow_worker, args=(plan, store)
+    )
+    parent.start()
+    claims = [store / "_claims" / f"{run.key}.lock" for run in plan]
+    wait_until(lambda: values(store) and not free(claims))
+    os.kill(parent.pid, how)
+    parent.join(10)
+    assert parent.exitcode == -how
+    wait_until(lambda: free(claims))
+
+
+def free(claims):
+    """Whether nobody holds any of these locks."""
+    locks = campaign._lock(claims)
+    if locks:
+        locks.close()
+    return locks is not None
+
+
+def wait_until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("count", [0, -1])

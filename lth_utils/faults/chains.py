@@ -96,6 +96,7 @@ def execute(
 
 
 def _prepare(threads):
+    workers.end_with_parent()
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # as in training: decayed moments of Adam slow a CPU down
 
