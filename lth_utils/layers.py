@@ -236,10 +236,10 @@ class StackedNetwork:
     def parameters(self) -> list[Tensor]:
         return [parameter for layer in self.layers.values() for parameter in layer.parameters()]
 
-    def logits(self, images: Tensor) -> Tensor:
-        """Each network its own images [K, batch, channels, height, width] -> [K, 10, batch]"""
+    def logits(self, images: Tensor, noise: tuple[Tensor, ...] = ()) -> Tensor:
+        """Each its own images [K, batch, channels, height, width], and dropout's noise or none -> [K, 10, batch]"""
         features = self._convolve(images).flatten(2).transpose(1, 2)
-        return self._classify(self.linears[0](features))
+        return self._classify(self.linears[0](features), noise)
 
     def logits_on_shared(self, images: Tensor) -> Tensor:
         """Every network the same images [batch, channels, height, width] -> [K, 10, batch]"""
@@ -262,9 +262,10 @@ class StackedNetwork:
             activations = activations.relu_()
         return activations
 
-    def _classify(self, activations):
-        for layer in self.linears[1:]:
-            activations = layer(activations.relu_())
+    def _classify(self, activations, noise=()):
+        for number, layer in enumerate(self.linears[1:]):
+            activations = activations.relu_()
+            activations = layer(activations * noise[number] if noise else activations)
         return activations
 
     def mask_gradients(self) -> None:

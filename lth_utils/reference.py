@@ -106,7 +106,10 @@ def train(
     """Train a copy of the masked weights for protocol.training_iterations.
 
     test_curve: evaluate the test set as often as the validation set; it costs as much as training.
+    Raises ValueError for a protocol with dropout, which only the stacked trainer knows.
     """
+    if protocol.dropout:
+        raise ValueError("the reference trains without dropout")
     first = masking.apply(weights, masks)
     live = {name: value.clone().requires_grad_() for name, value in first.items()}
     optimizer = parts.optimizer(live, protocol)

@@ -5,14 +5,16 @@ order, and none can influence another. Early stopping is only ever read off afte
 early (Section 2, footnote 2). Nothing here touches the disk or knows about arms, rounds or trials.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lth_utils import networks
 from lth_utils.data import DataOrder, Dataset, scale_pixels
 from lth_utils.layers import StackedNetwork
 from lth_utils.masks import Masks, Weights
@@ -71,8 +73,8 @@ def train(
     """Train K networks for `protocol.training_iterations` updates; one Result per network, in order.
 
     initial_weights, masks, seeds: one entry per network; weights start at initial_weights * mask, seeds give the
-    data order. test_curve_until: also record test accuracy at every evaluation up to this iteration (Figure 3
-    needs it). progress: called with the number of finished iterations after every evaluation.
+    data order and what dropout drops. test_curve_until: also record test accuracy at every evaluation up to this
+    iteration (Figure 3 needs it). progress: called with the number of finished iterations after every evaluation.
     Raises ValueError when the three sequences differ in length or are empty, or when the protocol asks for more
     training examples than there are.
     """
@@ -85,6 +87,7 @@ def train(
     splits = _prepare(data, protocol, stack.parameters()[0])
     optimizer = make_optimizer(protocol, stack.parameters())
     orders = {seed: DataOrder(seed, len(splits["train"].labels)) for seed in seeds}
+    noise = dropout_noise(protocol, seeds, stack.parameters()[0])
     log = _Log(stack, protocol, device)
     for iteration in range(0, protocol.training_iterations, protocol.evaluation_interval):
         log.evaluate(iteration, splits, with_test=iteration <= test_curve_until > 0)
@@ -92,7 +95,7 @@ def train(
             progress(iteration)
         for offset, batch in enumerate(_next_batches(orders, seeds, protocol, device)):
             _set_learning_rate(optimizer, learning_rate(protocol, iteration + offset))
-            _step(stack, optimizer, splits["train"], batch, protocol)
+            _step(stack, optimizer, splits["train"], batch, protocol, next(noise))
     log.evaluate(protocol.training_iterations, splits, with_test=True)
     if progress:
         progress(protocol.training_iterations)
@@ -152,13 +155,32 @@ def _next_batches(orders, seeds, protocol, device):
     return batches.view(protocol.evaluation_interval, protocol.batch_size, -1).transpose(1, 2).to(device)
 
 
-def _step(stack, optimizer, split, batch, protocol):
+def dropout_noise(protocol: Protocol, seeds: Sequence[int], like: Tensor) -> Iterator[Sequence[Tensor]]:
+    """Per iteration, one tensor [K, units, batch] per hidden linear layer: 0 or 1 / (1 - rate); nothing without dropout.
+
+    Drawn by NumPy on the CPU: equal seeds drop the same units, on any machine. On the device and of the dtype of `like`.
+    """
+    if not protocol.dropout:
+        yield from repeat(())
+    generators = {seed: np.random.Generator(np.random.PCG64([seed, 1])) for seed in seeds}
+    units = networks.HIDDEN_UNITS[protocol.network]
+    size = sum(units), protocol.batch_size
+    while True:
+        kept = {
+            seed: generator.random(size, np.float32) >= protocol.dropout
+            for seed, generator in generators.items()
+        }
+        factors = torch.from_numpy(np.stack([kept[seed] for seed in seeds])).to(like) / (1 - protocol.dropout)
+        yield factors.split(units, dim=1)
+
+
+def _step(stack, optimizer, split, batch, protocol, noise=()):
     images, labels = (
         part.index_select(0, batch.flatten()).unflatten(0, batch.shape)
         for part in (split.images, split.labels)
     )
     with _autocast(protocol, images.device):
-        logits = stack.logits(images)
+        logits = stack.logits(images, noise)
     losses = F.cross_entropy(logits.to(images.dtype), labels, reduction="sum") / protocol.batch_size
     optimizer.zero_grad(set_to_none=True)
     losses.backward()

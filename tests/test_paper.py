@@ -179,6 +179,7 @@ def test_every_field_of_a_protocol_changes_its_key():
         "training_examples": 1000,
         "train_evaluation_examples": 1000,
         "precision": "bfloat16",
+        "dropout": 0.5,
     }
     assert set(changes) == {field.name for field in dataclasses.fields(protocol)}
     keys = {dataclasses.replace(protocol, **{name: value}).key() for name, value in changes.items()}

@@ -12,7 +12,6 @@ from synthetic import values
 from lth_utils import campaign, experiments, workers
 from lth_utils.campaign import Campaign
 
-
 real_worker = workers._worker
 
 
