@@ -36,7 +36,6 @@ conv4 = ""
 conv6 = ""
 
 # %%
-import dataclasses
 import itertools
 
 from lth_utils import campaign, claims, experiments, notebooks, paper, plots, records
@@ -231,29 +230,23 @@ def price(what, planned):
 
 
 # %% [markdown]
-# First the scale that two cores can carry: fewer trials and shorter runs, stopping at the first ticket of at most 10 %
-# of the weights (wave 1) or at about 4 % (wave 2); wave 3 of Conv-2 repeats two rungs in float32. Then the paper's own,
-# in the order of its value.
+# First the scale that two cores can carry: fewer trials and shorter runs. Wave 1 is the least that answers the question,
+# tickets down to about 9 % of the weights and both controls there; wave 2 adds controls at larger rungs; wave 3 goes on
+# to about 4 %; wave 4 of Conv-2 repeats two rungs in float32. Then the paper's own scale, in the order of its value;
+# wave 5 is Figure 6, which trains with dropout and three times as long.
 
 # %% tags=["nbval-check-output"]
 priced = set()
-for scale, waves in (("reduced", (1, 2, 3)), ("paper", (1, 2, 3, 4))):
-    for wave, network in itertools.product(waves, experiments.CONVOLUTIONAL):
-        if scale == "reduced" and wave not in experiments.REDUCED_WAVES[network]:
-            continue
-        new = [run for run in experiments.plan(network, scale, wave) if run.key not in priced]
-        priced |= {run.key for run in new}
-        price(f"scale {scale}, wave {wave}, {paper.NETWORK_LABELS[network]}", new)
-
-# %% [markdown]
-# Figure 6 trains with dropout, three times as long. It is not run: the trainer has no dropout yet. At five trials its
-# tickets would cost this much.
-
-# %% tags=["nbval-check-output"]
-for network, iterations in {"conv2": 60_000, "conv4": 75_000, "conv6": 90_000}.items():  # Section 3
-    longer = dataclasses.replace(paper.protocol(network), training_iterations=iterations)
-    dropout = experiments.tickets(network, paper.PLOTTED_ROUNDS[network], range(5), protocol=longer)
-    price(f"Figure 6, 5 trials, {paper.NETWORK_LABELS[network]}", dropout)
+scales = {
+    "reduced": experiments.REDUCED_WAVES,
+    "paper": dict.fromkeys(experiments.CONVOLUTIONAL, experiments.PAPER_WAVES),
+}
+for scale, waves in scales.items():
+    for wave, network in itertools.product(experiments.PAPER_WAVES, waves):
+        if wave in waves[network]:
+            new = [run for run in experiments.plan(network, scale, wave) if run.key not in priced]
+            priced |= {run.key for run in new}
+            price(f"scale {scale}, wave {wave}, {paper.NETWORK_LABELS[network]}", new)
 
 # %% [markdown]
 # ## Discussion

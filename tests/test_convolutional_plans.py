@@ -11,7 +11,7 @@ import torch
 from lth_utils import campaign, experiments, paper, records, rewinding
 from lth_utils.experiments import FLOAT32, REDUCED_CONTROL_ROUNDS, needs
 
-REDUCED = {"conv2": 3, "conv4": 2, "conv6": 2}  # network -> its last wave
+REDUCED = {"conv2": 4, "conv4": 3, "conv6": 3}  # network -> its last wave
 networks_of_section_3 = pytest.mark.parametrize("network", experiments.CONVOLUTIONAL)
 
 
@@ -47,7 +47,7 @@ def test_the_reduced_protocol_lists_every_difference_from_the_paper(network, ite
     ("network", "trials", "rounds"), [("conv2", 2, 14), ("conv4", 1, 16), ("conv6", 1, 16)]
 )
 def test_the_reduced_plan_is_that_of_section_3_with_few_trials(network, trials, rounds):
-    plan = experiments.plan(network, "reduced", 2)
+    plan = experiments.plan(network, "reduced", 3)
     assert counted(plan, "arm") == {
         ("dense",): trials,
         ("winning_ticket",): rounds * trials,
@@ -65,7 +65,7 @@ def test_controls_stand_at_about_9_and_5_percent_and_random_sparsity_at_all_rung
     rungs = REDUCED_CONTROL_ROUNDS[network]
     first, second, third, fourth = (paper.percent_remaining(network, rung) for rung in rungs)
     assert first > 40 and 19 < second < 23 and 8 < third < 10 and 4.5 < fourth < 5.5
-    plan = experiments.plan(network, "reduced", 2)
+    plan = experiments.plan(network, "reduced", 3)
     for arm, rounds in (("random_reinit", rungs), ("random_sparsity", rungs[1:])):
         assert tuple(sorted({run.pruning_round for run in only(plan, arm=arm)})) == rounds
 
@@ -76,9 +76,10 @@ def test_wave_1_has_tickets_and_both_controls_at_10_percent_and_below(network, f
     assert max(run.pruning_round for run in plan) == fewest
     assert paper.percent_remaining(network, fewest) <= 10 < paper.percent_remaining(network, fewest - 1)
     assert {run.arm for run in only(plan, pruning_round=fewest)} == set(paper.ARMS[1:])
+    assert not [run for run in plan if run.arm.startswith("random") and run.pruning_round < fewest]
 
 
-@pytest.mark.parametrize(("scale", "last"), [("reduced", REDUCED), ("paper", dict.fromkeys(REDUCED, 4))])
+@pytest.mark.parametrize(("scale", "last"), [("reduced", REDUCED), ("paper", dict.fromkeys(REDUCED, 5))])
 @networks_of_section_3
 def test_every_wave_starts_with_the_whole_wave_before_it(network, scale, last):
     for wave in range(2, last[network] + 1):
@@ -97,7 +98,7 @@ def test_a_plan_that_is_cut_short_has_its_tickets_first(network, scale):
 
 
 def test_keys_of_planned_runs_are_pinned():
-    reduced, paper_scale = experiments.plan("conv2", "reduced", 3), experiments.plan("conv6", wave=4)
+    reduced, paper_scale = experiments.plan("conv2", "reduced", 4), experiments.plan("conv6", wave=4)
     pinned = {
         "f5044fb18504e41b": one(reduced, arm="random_reinit", pruning_round=11, trial=1),
         "deb1050291fb1524": one(reduced, variant=FLOAT32, pruning_round=11, trial=0),
@@ -124,7 +125,7 @@ def test_a_control_waits_for_the_ticket_of_the_round_before_in_its_own_scale():
 
 
 def test_the_precision_check_repeats_the_dense_network_and_one_ticket_in_float32():
-    plan = experiments.plan("conv2", "reduced", 3)
+    plan = experiments.plan("conv2", "reduced", 4)
     check = only(plan, variant=FLOAT32)
     assert counted(check, "arm", "pruning_round") == {("dense", 0): 2, ("winning_ticket", 11): 2}
     for run in check:
@@ -136,7 +137,7 @@ def test_the_precision_check_repeats_the_dense_network_and_one_ticket_in_float32
 
 
 def test_the_float32_ticket_starts_under_the_mask_that_the_bfloat16_chain_found():
-    plan = experiments.plan("conv2", "reduced", 3)
+    plan = experiments.plan("conv2", "reduced", 4)
     run = one(plan, variant=FLOAT32, arm="winning_ticket", trial=1)
     assert needs(run).key == one(plan, variant="", arm="winning_ticket", pruning_round=10, trial=1).key
     masks, asked = synthetic.coarse("conv2")[1], []
@@ -170,7 +171,7 @@ def test_pixel_scalings_are_tried_on_dense_networks_with_few_trials():
 
 
 def test_records_of_the_pixel_scalings_and_of_section_3_are_told_apart(tmp_path):
-    short, reduced = experiments.plan("conv2", "short"), experiments.plan("conv2", "reduced", 3)
+    short, reduced = experiments.plan("conv2", "short"), experiments.plan("conv2", "reduced", 4)
     for plan in (short, reduced):
         records.write([synthetic.record(**run.identity) for run in plan], tmp_path)
     for wanted, plan in (
@@ -244,6 +245,19 @@ def test_figure_1_prunes_the_convolutions_of_conv6_by_10_percent_down_to_2_perce
     assert 2 < paper.percent_remaining("conv6", deepest, "conv_rate_10") < 2.2
     main = experiments.plan("conv6", wave=3)
     assert not {run.protocol.key() for run in figure_1} & {run.protocol.key() for run in main}
+
+
+@pytest.mark.parametrize(("network", "rounds"), [("conv2", 22), ("conv4", 26), ("conv6", 26)])
+def test_wave_5_trains_chains_of_their_own_with_dropout_from_the_same_initial_weights(network, rounds):
+    added = experiments.plan(network, wave=5)[len(experiments.plan(network, wave=4)) :]
+    assert counted(added, "arm", "pruning_round") == {("dense", 0): 5} | {
+        ("winning_ticket", pruning_round): 5 for pruning_round in range(1, rounds + 1)
+    }
+    assert {run.protocol.key() for run in added} == {paper.protocol(network, "dropout").key()}
+    dense, ticket = one(added, arm="dense", trial=1), one(added, pruning_round=1, trial=1)
+    without = one(experiments.plan(network, wave=3), arm="dense", trial=1)
+    assert experiments.needs(ticket).key == dense.key != without.key
+    assert dense.seeds == without.seeds
 
 
 # --- what fits into memory, and what trains --------------------------------------------------------------------------------

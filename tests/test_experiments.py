@@ -43,9 +43,9 @@ PLANS = {
     "pixels": lambda: [
         run for network in experiments.CONVOLUTIONAL for run in experiments.pixel_scalings(network)
     ],
-    "conv2 reduced": lambda: experiments.plan("conv2", "reduced", 3),
-    "conv4 reduced": lambda: experiments.plan("conv4", "reduced"),
-    "conv6 reduced": lambda: experiments.plan("conv6", "reduced"),
+    "conv2 reduced": lambda: experiments.plan("conv2", "reduced", 4),
+    "conv4 reduced": lambda: experiments.plan("conv4", "reduced", 3),
+    "conv6 reduced": lambda: experiments.plan("conv6", "reduced", 3),
     "conv2 quick": lambda: experiments.plan("conv2", "quick"),
     "conv2": lambda: experiments.plan("conv2", wave=4),
     "conv6": lambda: experiments.plan("conv6", wave=4),
@@ -151,10 +151,10 @@ def test_wave_2_is_section_2_of_the_paper():
         ("lenet", "reduced", 1),
         ("conv4", "quick", 1),
         ("lenet", "paper", 5),
-        ("conv2", "paper", 5),
+        ("conv2", "paper", 6),
         ("conv4", "paper", 0),
-        ("conv2", "reduced", 4),
-        ("conv6", "reduced", 3),
+        ("conv2", "reduced", 5),
+        ("conv6", "reduced", 4),
     ],
 )
 def test_what_has_no_plan_is_refused_and_what_exists_is_named(network, scale, wave):
@@ -421,8 +421,8 @@ def test_the_report_may_show_every_planned_wave_and_nothing_else():
     waves = experiments.waves()
     together = {r.key for wave in waves.values() for r in wave}
     planned = experiments.plan("lenet", wave=4) + experiments.plan("lenet", "short")
-    for network, last in {"conv2": 3, "conv4": 2, "conv6": 2}.items():
-        planned += experiments.plan(network, wave=4) + experiments.plan(network, "reduced", last)
+    for network, last in {"conv2": 4, "conv4": 3, "conv6": 3}.items():
+        planned += experiments.plan(network, wave=5) + experiments.plan(network, "reduced", last)
         planned += experiments.plan(network, "short")
     assert together == {r.key for r in planned}
     assert {"notebook 01", "Lenet, wave 2", "Conv-4, reduced, wave 1", "Conv-6, wave 4"} < set(waves)

@@ -1,7 +1,4 @@
-"""Plans for Conv-2, Conv-4 and Conv-6 on CIFAR-10: what the networks see, Section 3 on CPUs, Section 3 as published.
-
-Figure 6 (dropout) is not planned: the engine has no dropout.
-"""
+"""Plans for Conv-2, Conv-4 and Conv-6 on CIFAR-10: what the networks see, Section 3 on CPUs, Section 3 as published."""
 
 from dataclasses import replace
 
@@ -26,7 +23,7 @@ REDUCED_ITERATIONS = {
     "conv6": 8_000,
 }  # beyond the paper's early stops, Figure 5
 REDUCED_TRIALS = {"conv2": 2, "conv4": 1, "conv6": 1}
-REDUCED_ROUNDS = {  # wave 1 ends at the first ticket of at most 10 % of the weights, wave 2 at about 4 %
+REDUCED_ROUNDS = {  # down to the first ticket of at most 10 % of the weights, and on to about 4 %
     "conv2": (range(12), range(12, 15)),
     "conv4": (range(13), range(13, 17)),
     "conv6": (range(14), range(14, 17)),
@@ -36,7 +33,7 @@ REDUCED_CONTROL_ROUNDS = {  # P_m about 50, 20, 9 and 5; random sparsity at all 
     "conv4": (4, 8, 12, 15),
     "conv6": (4, 8, 13, 16),
 }
-REDUCED_WAVES = {"conv2": (1, 2, 3), "conv4": (1, 2), "conv6": (1, 2)}
+REDUCED_WAVES = {"conv2": (1, 2, 3, 4), "conv4": (1, 2, 3), "conv6": (1, 2, 3)}
 PRECISION_ROUND = 11  # 8.8 % of Conv-2
 
 
@@ -52,28 +49,36 @@ def reduced_protocol(network: str) -> Protocol:
 
 
 def reduced_wave(network: str, wave: int) -> list[Run]:
-    """Section 3 on a CPU in waves, each holding everything of the ones before: tickets first, then their controls.
+    """Section 3 on a CPU in waves, each holding everything of the ones before.
 
-    Wave 1 is the least that answers the question, wave 2 goes deeper; wave 3 of Conv-2 is the precision check.
+    1, the least that answers the question: tickets down to about 9 %, and both controls there. 2: controls at larger
+    rungs. 3: tickets down to about 4 %, and both controls at 5 %. 4, Conv-2 only: the precision check.
     """
     if wave not in REDUCED_WAVES[network]:
         raise _no_such_wave(network, "reduced", REDUCED_WAVES[network], wave)
-    if wave == 3:
-        return [*reduced_wave(network, 2), *precision_check()]
-    first, second = REDUCED_ROUNDS[network]
-    return [*_reduced(network, first), *(_reduced(network, second) if wave == 2 else [])]
-
-
-def _reduced(network, rounds):
+    shallow, deep = REDUCED_ROUNDS[network]
+    half, fifth, tenth, twentieth = REDUCED_CONTROL_ROUNDS[network]
     settings = {"protocol": reduced_protocol(network), "scale": "reduced"}
     trials = range(REDUCED_TRIALS[network])
-    rungs = [r for r in REDUCED_CONTROL_ROUNDS[network] if r in rounds]
-    without_first = [r for r in rungs if r != REDUCED_CONTROL_ROUNDS[network][0]]
-    return [
-        *tickets(network, rounds, trials, **settings),
-        *controls(network, "random_reinit", rungs, trials, range(1), **settings),
-        *controls(network, "random_sparsity", without_first, trials, range(1), **settings),
+
+    def control(arm, *rungs):
+        return controls(network, arm, rungs, trials, range(1), **settings)
+
+    parts = [
+        [
+            *tickets(network, shallow, trials, **settings),
+            *control("random_reinit", tenth),
+            *control("random_sparsity", tenth),
+        ],
+        [*control("random_reinit", half, fifth), *control("random_sparsity", fifth)],
+        [
+            *tickets(network, deep, trials, **settings),
+            *control("random_reinit", twentieth),
+            *control("random_sparsity", twentieth),
+        ],
+        precision_check() if network == "conv2" else [],
     ]
+    return [run for part in parts[:wave] for run in part]
 
 
 def precision_check() -> list[Run]:
@@ -128,8 +133,8 @@ def conv2_quick() -> list[Run]:
     """
     protocol = replace(
         paper.protocol("conv2"),
-        training_iterations=150,
-        evaluation_interval=75,
+        training_iterations=100,
+        evaluation_interval=100,
         pruning_rates={
             layer: round(3 * rate, 2) for layer, rate in paper.protocol("conv2").pruning_rates.items()
         },
@@ -147,7 +152,8 @@ def conv2_quick() -> list[Run]:
 
 # ---------------------------------------------------------------- what the paper did
 
-PAPER_WAVES = (1, 2, 3, 4)
+PAPER_WAVES = (1, 2, 3, 4, 5)
+DROPOUT = "dropout"  # the variant of Figure 6
 FIGURE_1_ROUNDS = 30  # depth at which Figure 1 plots Conv-6, down to 2.1 %
 
 
@@ -155,7 +161,7 @@ def paper_wave(network: str, wave: int) -> list[Run]:
     """Section 3 in waves by value, each holding everything of the ones before.
 
     1: tickets and one reinitialisation, 3 trials. 2: random sparsity. 3: trials 3 and 4, and the paper's number of
-    reinitialisations. 4: Figure 1's Conv-6, and Figure 10.
+    reinitialisations. 4: Figure 1's Conv-6, and Figure 10. 5: Figure 6, with dropout and three times as long.
     """
     every, first, later = range(1, paper.PLOTTED_ROUNDS[network] + 1), range(3), range(3, 5)
     if wave == 1:
@@ -176,6 +182,9 @@ def paper_wave(network: str, wave: int) -> list[Run]:
     if wave == 4:
         figure_1 = figure_1_conv6() if network == "conv6" else []
         return [*paper_wave(network, 3), *figure_1, *continued_tickets(network, every, CONTINUED_TRIALS)]
+    if wave == 5:
+        settings = {"variant": DROPOUT, "protocol": paper.protocol(network, DROPOUT)}
+        return [*paper_wave(network, 4), *tickets(network, every[-1], range(5), **settings)]
     raise _no_such_wave(network, "paper", PAPER_WAVES, wave)
 
 
