@@ -140,7 +140,7 @@ def _add_training(subcommands):
         "--network lenet --trials 0 --arms dense,winning_ticket --rounds 3",
     )
     command.add_argument("--network", default="lenet", help="lenet, conv2, conv4, conv6 (default: lenet)")
-    command.add_argument("--scale", default="paper", help="paper or reduced (default: paper)")
+    command.add_argument("--scale", default="paper", help="paper, reduced or short (default: paper)")
     command.add_argument("--wave", type=int, default=2, help="how much of the plan, see `plan` (default: 2)")
     command.add_argument(
         "--trials", type=numbers, help="only these trials: 0 or 0,1,2 (default: all of the plan)"

@@ -6,8 +6,10 @@ answers at once.
 """
 
 import json
+import math
 import secrets
 import textwrap
+from collections import Counter
 from pathlib import Path
 
 from lth_utils import ROOT
@@ -28,15 +30,16 @@ def plan(options):
         row = {"wave": wave, "network": network, "scale": scale, "planned": len(keys)}
         row |= {"done": len(keys & done), "missing": len(keys - done)}
         row |= {"adopted": len(keys & set(records.manifest()["run_key"]))}
-        cost = sum(campaign.relative_cost(run) for run in runs if run.key not in done)
-        known = network in rates or not row["missing"]
-        rows.append(row | {"hours": rates.get(network, 0.0) * cost / count if known else None})
+        missing = [run for run in runs if run.key not in done]
+        costs = [campaign.relative_cost(run) * rates.get(_kind(run), math.nan) for run in missing]
+        hours = sum(costs) / count
+        rows.append(row | {"hours": None if math.isnan(hours) else hours})
     if options.json:
         return print_json(rows)
     print_table(rows, ".1f")
     print(
         f"\nhours: what is missing, on {count} processor core(s) like those of the stored records; -: no run of that "
-        "network has\nbeen timed yet. `train --dry-run` measures this machine. A later wave of a network holds its "
+        "network in\nthat precision has been timed yet. `train --dry-run` measures this machine. A later wave of a network holds its "
         "earlier ones."
     )
 
@@ -62,17 +65,22 @@ def _planned(options):
     return groups
 
 
+def _kind(run):
+    """Runs of one kind take time in proportion to campaign.relative_cost: faults are trained by another room."""
+    return run.network, run.protocol.precision, run.study == "faults"
+
+
 def _hours_per_cost(stored):
-    """network -> hours of one processor core per unit of campaign.relative_cost, as its finished runs took them."""
+    """Kind -> hours of one processor core per unit of campaign.relative_cost, as its finished runs took them."""
     from lth_utils import campaign, verify
 
-    timed = stored[stored["cpu_seconds"].notna() & stored["device"].str.startswith("cpu")]
-    return {
-        network: runs["cpu_seconds"].sum()
-        / 3600
-        / sum(campaign.relative_cost(verify.planned(row)) for row in runs.to_dict("records"))
-        for network, runs in timed.groupby("network")
-    }
+    timed = stored[(stored["cpu_seconds"] > 0) & stored["device"].str.startswith("cpu")]
+    hours, cost = Counter(), Counter()
+    for row in timed.to_dict("records"):
+        run = verify.planned(row)
+        hours[_kind(run)] += row["cpu_seconds"] / 3600
+        cost[_kind(run)] += campaign.relative_cost(run)
+    return {kind: hours[kind] / cost[kind] for kind in hours}
 
 
 def records(options):

@@ -75,7 +75,7 @@ class Campaign:
         """
         while open_stacks := self._open_stacks():
             for stack, _ in open_stacks:
-                locks = _lock([self.folder / "_claims" / f"{run.key}.lock" for run in stack])
+                locks = lock([self.folder / "_claims" / f"{run.key}.lock" for run in stack])
                 if locks is None:
                     continue
                 runs = next((runs for other, runs in self._open_stacks() if other is stack), None)
@@ -201,9 +201,7 @@ def relative_cost(run: Run) -> float:
     On one thread of a CPU a sparse linear layer costs 0.16 + 3.4 * density of a dense one (Lenet in stacks of 20,
     densities 1.2 to 17 %); a convolution, and any layer in bfloat16, costs the same at any density. A "continued" run trains two networks.
     """
-    share = paper.percent_remaining(run.network, run.pruning_round, run.variant) / 100
-    if run.procedure == "one_shot":
-        share = paper.one_shot_percent_remaining(run.network, run.pruning_round) / 100
+    share = run.percent_remaining / 100
     work = networks.multiplications(run.network, run.variant)
     convolutional = sum(count for name, count in work.items() if name.startswith("conv")) / sum(work.values())
     sparse = share < layers.SPARSE_BELOW_DENSITY and run.protocol.precision == "float32"
@@ -220,7 +218,7 @@ def _require_device(device):
         raise ValueError(f"the device {device!r} cannot be used here: {reason}") from None
 
 
-def _lock(paths: list[Path]):
+def lock(paths: list[Path]) -> contextlib.ExitStack | None:
     """Exclusive locks on all these files, which end with their holder; None while another process holds one."""
     with contextlib.ExitStack() as held:
         for path in sorted(
@@ -241,18 +239,25 @@ def _row(run, result, masks, cost, device):
         run.identity
         | measures
         | cost
+        | circumstances(run, device)
         | {
             "percent_remaining": 100 * masking.density(masks),
             "training_iterations": run.protocol.training_iterations,
-            "protocol": json.dumps(run.protocol.to_dict(), sort_keys=True),
-            "protocol_differences": "; ".join(run.protocol.differences_from_paper()),
-            "precision": run.protocol.precision,
-            "device": device_name(device),
-            "torch_version": torch.__version__,
-            "seeds": json.dumps(run.seeds),
         }
         | {f"curve_{name}": result.curves[name] for name in records.CURVES}
     )
+
+
+def circumstances(run: Run, device: str) -> dict[str, str]:
+    """The columns of a record that say how a run was trained, whatever it measured."""
+    return {
+        "protocol": json.dumps(run.protocol.to_dict(), sort_keys=True),
+        "protocol_differences": "; ".join(run.protocol.differences_from_paper()),
+        "precision": run.protocol.precision,
+        "device": device_name(device),
+        "torch_version": torch.__version__,
+        "seeds": json.dumps(run.seeds),
+    }
 
 
 def device_name(device: str) -> str:
@@ -262,7 +267,7 @@ def device_name(device: str) -> str:
 
 
 def code_version() -> str:
-    """The commit that is checked out, with "+" if tracked files differ from it; "unknown" outside a checkout."""
+    """The commit that is checked out, with "+" if lth_utils differs from it; "unknown" outside a checkout."""
     git = ["git", "-C", str(ROOT)]
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
         commit = subprocess.run(

@@ -24,6 +24,8 @@ def data(options):
 def train(options):
     from lth_utils import campaign, experiments, workers
 
+    if options.scale == "quick":
+        raise ValueError('runs of scale "quick" are trained by the notebooks, into build/: `make reproduce`')
     device = options.device or campaign.default_device()
     plan = _chosen(experiments.plan(options.network, options.scale, options.wave), options)
     work = campaign.Campaign(plan, device=device)
@@ -97,9 +99,12 @@ def _chosen(plan, options):
         and (options.rounds is None or run.procedure == "one_shot" or run.pruning_round <= options.rounds)
     ]
     if not chosen:
-        trials, arms = answers.ranges({run.trial for run in plan}), sorted({run.arm for run in plan})
+        trials, rounds = (
+            answers.ranges({getattr(run, name) for run in plan}) for name in ("trial", "pruning_round")
+        )
+        arms = ", ".join(sorted({run.arm for run in plan}))
         raise ValueError(
-            f"nothing of the plan is left; it has trials {trials} and the arms {', '.join(arms)}"
+            f"nothing of the plan is left; it has trials {trials}, rounds {rounds} and the arms {arms}"
         )
     return chosen
 

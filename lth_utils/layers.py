@@ -221,9 +221,7 @@ class StackedNetwork:
         self.size = len(weights)
         linear = choose_linear if precision == "float32" else DenseLinear
         self.layers = {}
-        for name in (
-            key.removesuffix(".weight") for key in networks.weight_shapes(network) if key in masks[0]
-        ):
+        for name in (key.removesuffix(".weight") for key in networks.weight_shapes(network)):
             stacked = [
                 [entries[f"{name}.{part}"].to(device) for entries in source]
                 for source, part in ((weights, "weight"), (masks, "weight"), (weights, "bias"))

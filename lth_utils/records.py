@@ -4,6 +4,8 @@
     <folder>/<network>/<scale>/<hash>.parquet        records; the hash is over the run keys inside
     <folder>/<network>/<scale>/_chains/<name>.npz    per trial: in which round each weight was pruned
     <folder>/<network>/<scale>/_weights/<name>.npz   final weights that later analyses need
+    <folder>/<network>/<scale>/_errors/<name>.npz    the test images on which these networks err most surely
+    <folder>/_claims/<run key>.lock                  held while a run is trained; not committed
 
 Files are written under a temporary name and renamed, so a reader never sees half a file. Names that start with
 "_" are not records: `pandas.read_parquet(folder)` works as it stands.

@@ -18,6 +18,7 @@ from lth_utils.masks import Masks, Weights
 from lth_utils.paper import Protocol
 
 Images = tuple[Tensor, Tensor]  # scaled images [N, channels, height, width] and labels [N] of one split
+PLAIN = {"dropout": 0, "learning_rate_decay_interval": 0, "training_examples": 0, "precision": "float32"}
 EVALUATION_BATCH = 1000  # fits the cache, so it is faster than all images at once
 
 
@@ -106,10 +107,10 @@ def train(
     """Train a copy of the masked weights for protocol.training_iterations.
 
     test_curve: evaluate the test set as often as the validation set; it costs as much as training.
-    Raises ValueError for a protocol with dropout, which only the stacked trainer knows.
+    Raises ValueError for a protocol with settings that only the stacked trainer knows.
     """
-    if protocol.dropout:
-        raise ValueError("the reference trains without dropout")
+    if others := [name for name, plain in PLAIN.items() if getattr(protocol, name) != plain]:
+        raise ValueError(f"the reference knows no {', '.join(others)}")
     first = masking.apply(weights, masks)
     live = {name: value.clone().requires_grad_() for name, value in first.items()}
     optimizer = parts.optimizer(live, protocol)

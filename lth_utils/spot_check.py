@@ -1,6 +1,6 @@
 """Train committed runs again on this machine and hold them against their records: the check a skeptic wants.
 
-Seeds and masks must come out bit for bit, and the validation loss of the first 300 iterations within 1e-4, on any
+Seeds must come out bit for bit, a mask must have its record's density, and the validation loss of the first 300 iterations within 1e-4, on any
 machine. After that floating point lets two trainings drift apart, so what is read off a whole run may differ as
 much as two trials of the same setting do. Nothing is written.
 """

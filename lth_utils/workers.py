@@ -40,7 +40,7 @@ def execute(
 
     On a CPU, one single-threaded worker per core beats one worker with all threads: networks this small spend
     their time waiting for each other's threads. done: called here with the number of runs of every finished stack
-    and one line about it. Raises ValueError for less than one worker, WorkerError when a worker fails.
+    and one line about it, and with 0 and the reason as soon as a worker fails. Raises ValueError for less than one worker, WorkerError when a worker fails.
     """
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
@@ -53,10 +53,8 @@ def execute(
         while any(process.is_alive() for process in processes) or not messages.empty():
             with contextlib.suppress(queue.Empty):
                 runs, line = messages.get(timeout=0.5)
-                if runs:
-                    done(runs, line)
-                else:
-                    failures.append(line)
+                done(runs, line)
+                failures += [] if runs else [line]
     finally:
         for process in processes:
             process.terminate()
@@ -89,12 +87,14 @@ def _worker(plan, folder, device, budget_seconds, threads, messages):
 
 def end_with_parent() -> None:
     """End this process when the one that started it ends, however that happens: nothing trains on unseen."""
+    parent = multiprocessing.parent_process()
 
     def watch():
-        multiprocessing.parent_process().join()
+        parent.join()
         os._exit(1)
 
-    threading.Thread(target=watch, daemon=True).start()
+    if parent:  # the main process has none
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def describe(error: Exception) -> str:

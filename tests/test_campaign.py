@@ -342,7 +342,7 @@ def test_a_stack_that_another_worker_holds_is_left_to_it(plan, store, pretended,
 
 def test_a_worker_waits_for_a_held_stack_and_goes_on_when_it_is_released(plan, store, pretended, monkeypatch):
     claims = store / "_claims"
-    holder = campaign._lock([claims / f"{plan[0].key}.lock"])
+    holder = campaign.lock([claims / f"{plan[0].key}.lock"])
     waits = []
 
     def release(seconds):
@@ -385,26 +385,26 @@ def test_a_claim_that_comes_too_late_lets_a_worker_look_for_what_became_ready(
 ):
     """Just before this worker locks the dense stack, a rival finishes it: the tickets are ready now."""
     tickets = [run for run in plan if run.continues_chain and run.procedure == "iterative"]
-    lock = campaign._lock
+    lock = campaign.lock
 
     def lock_too_late(paths):
-        monkeypatch.setattr(campaign, "_lock", lock)
+        monkeypatch.setattr(campaign, "lock", lock)
         records.write([record(**run.identity) for run in tickets[:2]], store)
         return lock(paths)
 
-    monkeypatch.setattr(campaign, "_lock", lock_too_late)
+    monkeypatch.setattr(campaign, "lock", lock_too_late)
     Campaign(tickets, store).work()
     assert pretended.trained == [keys(tickets[2:4]), keys(tickets[4:6])]
 
 
 def test_a_claim_is_given_back_whole_when_one_of_its_runs_is_held(store):
     paths = [store / "_claims" / f"{name}.lock" for name in "abc"]
-    holder = campaign._lock(paths[1:2])
-    assert campaign._lock(paths) is None
-    others = campaign._lock([paths[0], paths[2]])
+    holder = campaign.lock(paths[1:2])
+    assert campaign.lock(paths) is None
+    others = campaign.lock([paths[0], paths[2]])
     assert others is not None
     holder.close(), others.close()
-    campaign._lock(paths).close()
+    campaign.lock(paths).close()
 
 
 # --- the kill test: SIGKILL at any moment loses at most the stack in flight ----------------------------------------------

@@ -97,8 +97,15 @@ def test_without_dropout_there_is_no_noise():
 
 
 def test_the_reference_refuses_what_it_does_not_know(data, weights):
-    with pytest.raises(ValueError, match="without dropout"):
-        reference.train(weights[0], pruned("lenet", 1), 1, settings(), data)
+    unknown = {
+        "dropout": 0.5,
+        "training_examples": 60,
+        "precision": "bfloat16",
+        "learning_rate_decay_interval": 2,
+    }
+    for name, value in unknown.items():
+        with pytest.raises(ValueError, match=f"knows no {name}$"):
+            reference.train(weights[0], pruned("lenet", 1), 1, protocol(**{name: value}), data)
 
 
 # --- the paper's protocol of Figure 6 --------------------------------------------------------------------------------------

@@ -123,10 +123,7 @@ def test_what_is_stored_is_not_trained_again_and_a_longer_plan_goes_on(in_thread
 
 def test_a_chain_that_is_claimed_elsewhere_is_left_there(in_threads, tmp_path):
     plan, attempts = tiny(["no_rewind", "rate_41"]), []
-    claim = tmp_path / "_claims" / f"{plan[0].key}.lock"
-    claim.parent.mkdir(parents=True)
-    with claim.open("w") as holder:
-        chains.fcntl.flock(holder, chains.fcntl.LOCK_EX)
+    with campaign.lock([tmp_path / "_claims" / f"{plan[0].key}.lock"]):
         faults.execute(plan, 1, tmp_path, done=lambda count, line: attempts.append(count))
     assert attempts == [3]
     assert {chain[0].variant for chain in faults.missing(plan, tmp_path)} == {plan[0].variant}

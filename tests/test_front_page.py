@@ -102,10 +102,10 @@ def test_links_of_a_page_lead_somewhere(name):
 
 def test_a_claim_links_to_the_picture_that_was_drawn_of_its_figure(tmp_path):
     (tmp_path / "figures").mkdir()
-    for name, figure in (("00_copy", "1"), ("02_own", "1"), ("03_other", "4")):
+    for name, figure in (("00_copy", "1"), ("02_own", "1"), ("03_fourth", "4"), ("03_twelfth", "12")):
         (tmp_path / "figures" / f"{name}.csv").write_text(f"figure,mean\n{figure},0.5\n")
     assert front_page._figure_link("1", tmp_path) == "[1](figures/02_own.png)"
-    assert front_page._figure_link("4 caption, 12", tmp_path) == "[4 caption, 12](figures/03_other.png)"
+    assert front_page._figure_link("4 caption, 12", tmp_path) == "[4 caption, 12](figures/03_twelfth.png)"
     assert front_page._figure_link("5", tmp_path) == "5 (to come)"
 
 
@@ -153,10 +153,12 @@ def test_no_claim_is_hidden_from_the_verdict_page(lenet, nothing):
 def test_claims_without_runs_are_gathered_by_the_notebook_to_come(lenet, nothing):
     for frame in (nothing, lenet):
         comparison = claims.compare(frame)
-        table = summaries.not_run_table(comparison)
+        table = summaries.undecided_table(comparison, "not run")
         missing = claims.verdicts(comparison).query("verdict == 'not run'")["claim"]
         assert sorted(" ".join(row[3] for row in table.rows).split()) == sorted(missing)
     assert {"VGG-19, Resnet-18"} == {row[1] for row in table.rows if row[0] == "none planned"}
+    of_figure_1 = next(row[1] for row in table.rows if "02_figure_1" in row[0])
+    assert of_figure_1 == "Conv-2, Conv-4, Conv-6"  # C03 has conditions on each of them
 
 
 def test_a_panel_is_scored_only_where_there_are_runs(lenet, nothing):
@@ -223,8 +225,8 @@ def test_a_table_is_the_same_in_text_html_and_markdown():
 
 def test_a_number_names_its_unit_its_interval_and_its_trials():
     row = pd.Series({"unit": "pp", "ours": -0.0001, "low": -math.inf, "high": 0.256, "trials": 5})
-    assert summaries.our_number(row) == "0.00 [open, 0.26] pp, n=5"
-    assert summaries.our_number(row.replace({5: 0})) == "-"
+    assert claims.our_number(row) == "0.00 [open, 0.26] pp, n=5"
+    assert claims.our_number(row.replace({5: 0})) == "-"
     row = pd.Series({"unit": "ratio", "paper_says": "2.51", "paper_figure": "2.155"})
     assert summaries.paper_number(row) == "2.51 (plot 2.155)"
 

@@ -65,9 +65,10 @@ def test_the_package_can_be_run(capsys, monkeypatch):
     [
         (["train", "--network", "lenet5"], ["lenet5"]),
         (["train", "--scale", "huge"], ["huge"]),
+        (["train", "--network", "conv2", "--scale", "quick"], ["quick", "make reproduce"]),
         (["train", "--wave", "9"], ["9", "waves"]),
         (["train", "--arms", "dense,lott"], ["lott", "winning_ticket"]),
-        (["train", "--trials", "9"], ["trials 0-4", "winning_ticket"]),
+        (["train", "--trials", "9"], ["trials 0-4", "rounds 0-", "winning_ticket"]),
         (["train", "--device", "abacus"], ["abacus"]),
     ],
 )

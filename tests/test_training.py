@@ -531,9 +531,9 @@ def test_batches_of_a_stack_are_cut_from_the_stream_one_after_the_other(data, in
     """What the networks see, image by image, is the stream of their seed, across evaluations and ends of passes."""
     seen, logits = [], layers.StackedNetwork.logits
 
-    def spying(stack, images):
+    def spying(stack, images, noise):
         seen.append(images)
-        return logits(stack, images)
+        return logits(stack, images, noise)
 
     monkeypatch.setattr(layers.StackedNetwork, "logits", spying)
     settings = protocol(training_iterations=20, evaluation_interval=5)

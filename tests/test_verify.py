@@ -79,6 +79,7 @@ DAMAGE = {
         lambda row: {"early_stop_iteration": 3},
         "not lowest at iteration 3",
     ),
+    "an early stop beyond the end": (lambda row: {"early_stop_iteration": 99}, "not lowest at iteration 99"),
     "another end": (lambda row: {"training_iterations": 50_000}, "ends at 4, not at 50000"),
     "another final accuracy": (
         lambda row: {"test_accuracy_at_end": row["test_accuracy_at_end"] / 2},
@@ -97,6 +98,12 @@ def test_a_number_that_does_not_fit_is_named(ticket, kind):
     change, words = DAMAGE[kind]
     assert verify.record_problems(ticket) == []
     assert any(words in problem for problem in verify.record_problems(ticket | change(ticket)))
+
+
+def test_a_continued_run_may_have_diverged_where_only_its_unrecorded_companion_did(ticket):
+    assert any("otherwise" in problem for problem in verify.record_problems(ticket | {"diverged": True}))
+    continued = ticket | {"diverged": True, "procedure": "continued"}
+    assert not any("otherwise" in problem for problem in verify.record_problems(continued))
 
 
 def test_runs_that_break_the_rules_on_purpose_are_asked_only_for_their_curves(ticket):
@@ -134,6 +141,25 @@ def test_a_mask_of_equal_size_that_does_not_follow_from_the_dense_weights_is_fou
     assert any("another density" in problem for problem in verify.check_masks(frame, store).problems)
     path.unlink()
     assert any("cannot be read" in problem for problem in verify.check_masks(frame, store).problems)
+
+
+def test_masks_of_float32_runs_are_those_of_the_chain_that_they_borrow_from(frame, monkeypatch):
+    plan = experiments.plan("conv2", "reduced", 4)
+    run = next(run for run in plan if run.variant == experiments.FLOAT32 and run.arm == "winning_ticket")
+    asked = []
+    monkeypatch.setattr(Chain, "masks", lambda self, of: asked.append(of.key) or {"w": np.ones(1, bool)})
+    monkeypatch.setattr(verify.masking, "density", lambda masks: run.percent_remaining / 100)
+    row = run.identity | {
+        "protocol": json.dumps(run.protocol.to_dict()),
+        "percent_remaining": run.percent_remaining,
+    }
+    assert verify.check_masks(pd.DataFrame([row])).ok
+    assert asked == [run.in_chain.key] != [run.key]
+
+
+def test_masks_of_a_run_whose_protocol_cannot_be_read_are_left_to_the_check_of_records(store, frame):
+    frame.loc[frame["arm"] == "winning_ticket", "protocol"] = "{}"
+    assert verify.check_masks(frame, store).ok
 
 
 def test_a_manifest_that_names_other_runs_is_found(store, frame):

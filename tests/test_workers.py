@@ -155,7 +155,7 @@ def test_when_a_campaign_is_killed_its_workers_end_too_and_let_go_of_their_work(
 
 def free(claims):
     """Whether nobody holds any of these locks."""
-    locks = campaign._lock(claims)
+    locks = campaign.lock(claims)
     if locks:
         locks.close()
     return locks is not None

@@ -188,7 +188,7 @@ def comparison_text(comparison: pd.DataFrame) -> str:
         for row in conditions.itertuples():
             note = f" ({row.reason})" if row.reason else ""
             lines += [f"  {row.condition}  {row.measure}: {row.outcome}{note}"]
-            lines += [f"     rule {row.rule} | {_paper_text(row)} | {_ours_text(row)}"]
+            lines += [f"     rule {row.rule} | {_paper_text(row)} | ours: {our_number(row)}"]
         lines.append("")
     return "\n".join(lines).rstrip("\n")
 
@@ -201,16 +201,17 @@ def _paper_text(row):
     return "paper: " + (", ".join(filter(None, parts)) or "no number")
 
 
-def _ours_text(row):
+def our_number(row) -> str:
+    """Our estimate with its 95 % interval and number of trials; "-" without runs, "open" at a censored end."""
     if not row.trials:
-        return "ours: -"
-    ours, low, high = (_number(value, DIGITS[row.unit]) for value in (row.ours, row.low, row.high))
-    ends = f" [{low}, {high}]" if row.trials > 1 else ""
-    return f"ours: {ours}{ends}{SUFFIXES[row.unit]}, n={row.trials}"
-
-
-def _number(value, digits):
-    return f"{round(value, digits) + 0.0:.{digits}f}" if math.isfinite(value) else "open"
+        return "-"
+    digits = DIGITS[row.unit]
+    ours, low, high = (
+        f"{round(value, digits) + 0.0:.{digits}f}" if math.isfinite(value) else "open"
+        for value in (row.ours, row.low, row.high)
+    )
+    interval = f" [{low}, {high}]" if row.trials > 1 else ""
+    return f"{ours}{interval}{SUFFIXES[row.unit]}, n={row.trials}"
 
 
 def verdicts_text(table: pd.DataFrame) -> str:

@@ -2,7 +2,7 @@
 
 Two carriers per data set: the files that torchvision downloads, and an npm package with the same images and labels.
 Whatever the carrier, an array is only handed on when its SHA-256 is the pinned one.
-Knows nothing about the cache, the split or tensors: that is ``data.py``, the only room that imports this one.
+Knows nothing about the cache, the split or tensors: that is ``data/__init__.py``, which alone imports this one.
 """
 
 import contextlib

@@ -13,28 +13,21 @@ from lth_utils.experiments.convolutional import (
     REDUCED_CONTROL_ROUNDS,
     REDUCED_WAVES,
     conv2_quick,
-    figure_1_conv6,
     paper_wave,
     pixel_scalings,
-    precision_check,
     reduced_protocol,
     reduced_wave,
 )
 from lth_utils.experiments.costs import operations
 from lth_utils.experiments.lenet import (
     BASELINE_SETTINGS,
-    LENET_CONTROL_ROUNDS,
     LENET_WAVES,
-    ONE_SHOT_LEVELS,
-    ONE_SHOT_REINIT_LEVELS,
     baseline,
     lenet_quick,
     lenet_wave,
 )
 from lth_utils.experiments.runs import (
-    FIGURE_3_ROUNDS,
     FLOAT32,
-    TEST_CURVE_UNTIL,
     Run,
     continued_tickets,
     controls,
@@ -44,12 +37,38 @@ from lth_utils.experiments.runs import (
 )
 from lth_utils.experiments.starts import continuation, needs, next_masks, starting_point
 
-__all__ = ["BASELINE_SETTINGS", "CONVOLUTIONAL", "FIGURE_3_ROUNDS", "FLOAT32", "LENET_CONTROL_ROUNDS"]
-__all__ += ["ONE_SHOT_LEVELS", "ONE_SHOT_REINIT_LEVELS", "REDUCED_CONTROL_ROUNDS", "TEST_CURVE_UNTIL", "Run"]
-__all__ += ["baseline", "continuation", "continued_tickets", "controls", "conv2_quick", "figure_1_conv6"]
-__all__ += ["lenet_quick", "lenet_wave", "named_waves", "needs", "next_masks", "one_shot_tickets"]
-__all__ += ["operations", "paper_wave", "pixel_scalings", "precision_check", "reduced_protocol"]
-__all__ += ["reduced_wave", "seed", "starting_point", "tickets"]
+__all__ = [
+    "BASELINE_SETTINGS",
+    "CONVOLUTIONAL",
+    "FLOAT32",
+    "LENET_WAVES",
+    "PAPER_WAVES",
+    "REDUCED_CONTROL_ROUNDS",
+    "REDUCED_WAVES",
+    "Run",
+    "baseline",
+    "continuation",
+    "continued_tickets",
+    "controls",
+    "conv2_quick",
+    "lenet_quick",
+    "lenet_wave",
+    "named_waves",
+    "needs",
+    "next_masks",
+    "one_shot_tickets",
+    "operations",
+    "paper_wave",
+    "pixel_scalings",
+    "plan",
+    "reduced_protocol",
+    "reduced_wave",
+    "seed",
+    "stacks",
+    "starting_point",
+    "tickets",
+    "waves",
+]
 
 # Most networks per stack. Convolutions are computed one network after the other: stacked they gain nothing, and apart
 # every worker can follow the chain of one trial.
@@ -120,8 +139,7 @@ def waves() -> dict[str, list[Run]]:
 def stacks(plan: list[Run], most: Mapping[str, int] = NETWORKS_PER_STACK) -> list[list[Run]]:
     """Pack a plan into stacks of runs that can train side by side; a function of the plan alone.
 
-    most: network -> networks per stack. Chains are kept apart from controls so that two workers find work at once;
-    the sparser the later.
+    most: network -> networks per stack. Chains are kept apart from controls so that two workers find work at once.
     """
     groups: dict[tuple, list[Run]] = {}
     for run in plan:

@@ -46,6 +46,14 @@ class Run:
         return records.run_key(self.identity)
 
     @property
+    def percent_remaining(self) -> float:
+        """P_m under the run's own pruning rates, before rounding to whole weights."""
+        if self.procedure == "one_shot":
+            return paper.one_shot_percent_remaining(self.network, self.pruning_round)
+        rates = self.protocol.pruning_rates
+        return paper.percent_remaining(self.network, self.pruning_round, self.variant, rates)
+
+    @property
     def continues_chain(self) -> bool:
         """Networks that are pruned after training to give the next round's mask."""
         chained = self.study == "paper" and self.procedure != "one_shot" and self.variant != FLOAT32

@@ -4,8 +4,6 @@ A chain is one fault in one trial, from the dense network to the last round; it 
 finished. Workers share a store through file locks, which the system releases when a worker dies.
 """
 
-import fcntl
-import json
 import math
 import time
 from collections.abc import Callable
@@ -77,7 +75,7 @@ def execute(
     """Train the chains of a plan that are missing, in `count` processes; chains claimed elsewhere are left there.
 
     done: called with the number of new records of every finished chain and one line about it. With a budget, no chain
-    starts that would not end in time if it took as long as the last one. Raises WorkerError when a worker dies.
+    starts that would not end in time if it took as long as the longest so far. Raises WorkerError when a worker dies.
     """
     waiting, started, longest = missing(plan, folder), time.monotonic(), 0.0
     version = campaign.code_version()  # of what is loaded now: the checkout may change while this trains
@@ -128,13 +126,10 @@ def missing(plan: list[Run], folder: Path = records.COMMITTED) -> list[list[Run]
 
 def _work(chain: list[Run], folder: Path, version: str) -> tuple[int, float, str]:
     """Claim, train and store one chain: the number of new records, seconds and a line; 0 if others were first."""
-    claim = folder / "_claims" / f"{chain[0].key}.lock"
-    claim.parent.mkdir(parents=True, exist_ok=True)
-    with claim.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return 0, 0.0, ""
+    claim = campaign.lock([folder / "_claims" / f"{chain[0].key}.lock"])
+    if claim is None:
+        return 0, 0.0, ""
+    with claim:
         stored = set(records.read(folder)["run_key"])
         if all(run.key in stored for run in _recorded(chain)):
             return 0, 0.0, ""
@@ -187,8 +182,10 @@ def _row(run: Run, done: Round, splits: dict[str, Images]) -> dict:
     measured |= _accuracies(run, splits, done.final_weights, "end")
     weights_only = {name: mask for name, mask in done.masks.items() if name.endswith(".weight")}
     curve = done.test_accuracies or [math.nan] * len(done.iterations)
+    known, mistake = campaign.circumstances(run, "cpu"), f"fault: {fault.mistake}" * bool(fault.name)
     return (
         run.identity
+        | known
         | measured
         | {
             "percent_remaining": 100 * masks.density(weights_only),
@@ -197,14 +194,7 @@ def _row(run: Run, done: Round, splits: dict[str, Images]) -> dict:
             "validation_loss_at_early_stop": done.validation_losses[index],
             "validation_accuracy_at_early_stop": done.validation_accuracies[index],
             "diverged": not all(map(math.isfinite, done.validation_losses)),
-            "protocol": json.dumps(run.protocol.to_dict(), sort_keys=True),
-            "protocol_differences": "; ".join(
-                [*run.protocol.differences_from_paper(), *([f"fault: {fault.mistake}"] * bool(fault.name))]
-            ),
-            "precision": run.protocol.precision,
-            "device": campaign.device_name("cpu"),
-            "torch_version": torch.__version__,
-            "seeds": json.dumps(run.seeds),
+            "protocol_differences": "; ".join(filter(None, [known["protocol_differences"], mistake])),
             "curve_iteration": done.iterations,
             "curve_validation_loss": done.validation_losses,
             "curve_validation_accuracy": done.validation_accuracies,

@@ -24,6 +24,7 @@ PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.S)
 EXAMPLE = ("C17", "C18")  # tickets against random reinitialisation, both at 21.1 %
 EXAMPLE_ROUND = 7
 TRIAL_TRAINED_ALONE = 5  # the other chains share their processes with others
+UNDECIDED = {"reduced scale": "numbers at reduced scale, no verdict", "not run": "not run"}
 MEANWHILE = "the other of two cores busy with other trainings"
 
 
@@ -65,8 +66,7 @@ def parts(frame: pd.DataFrame | None = None, root: Path = ROOT) -> dict[str, str
         "counts": counts(comparison),
         "verdicts": verdicts(comparison, root),
         "example": example(comparison, runs, root),
-        "costs": costs(runs),
-        "chain": whole_chain(records.read()),
+        "costs": f"{costs(runs)}\n{whole_chain(records.read())}",
         "notebooks": notebook_list(root),
         "bench": bench(root),
     }
@@ -83,23 +83,25 @@ def counts(comparison: pd.DataFrame) -> str:
 
 
 def verdicts(comparison: pd.DataFrame, root: Path = ROOT) -> str:
-    """The claims of rank A that have runs, a row each, and one line per group of those that have none."""
+    """The claims of rank A that have a verdict, a row each, and one line per group of those that have none yet."""
     chosen = comparison[comparison["rank"] == "A"]
     rows = []
     for claim, conditions in chosen.groupby("claim", sort=False):
         verdict = claims.verdict(conditions["outcome"])
-        if verdict == "not run":
+        if verdict in UNDECIDED:
             continue
         first = next((row for row in conditions.itertuples() if row.trials), next(conditions.itertuples()))
         outcomes = conditions.loc[conditions["outcome"] != "chosen", "outcome"]
-        met = f"{verdict} ({(outcomes == 'met').sum()} of {len(outcomes)} met)"
-        numbers = f"{first.measure}: {summaries.paper_number(first)}", summaries.our_number(first)
+        met, missing = (outcomes == "met").sum(), (outcomes == "not run").sum()
+        decided = f"{verdict} ({met} of {len(outcomes)} met{f', {missing} not run' * bool(missing)})"
+        numbers = f"{first.measure}: {summaries.paper_number(first)}", claims.our_number(first)
         link = summaries.notebook_link(summaries.notebook_of(first.section, first.network), "notebooks/")
-        rows.append((claim, met, first.statement, *numbers, _figure_link(first.figure, root), link))
+        rows.append((claim, decided, first.statement, *numbers, _figure_link(first.figure, root), link))
     heads = ("", "verdict", "the paper says", "one number of it", "ours, 95 % interval", "figure", "notebook")
     missing = [
-        f"- not run, {place}, {networks}: {which}"
-        for place, networks, _, which in summaries.not_run_table(chosen, "notebooks/").rows
+        f"- {words}, {place}, {networks}: {which}"
+        for verdict, words in UNDECIDED.items()
+        for place, networks, _, which in summaries.undecided_table(chosen, verdict, "notebooks/").rows
     ]
     table = [Table(heads, rows).markdown(), ""] if rows else []
     return "\n".join([*table, *missing])
@@ -111,7 +113,7 @@ def example(comparison: pd.DataFrame, runs: pd.DataFrame, root: Path = ROOT) -> 
     for claim in EXAMPLE:
         conditions = comparison[comparison["claim"] == claim]
         row = next(conditions.itertuples())
-        numbers = f"{row.measure}: paper {summaries.paper_number(row)}, ours {summaries.our_number(row)}"
+        numbers = f"{row.measure}: paper {summaries.paper_number(row)}, ours {claims.our_number(row)}"
         numbers += f"; asked for {row.rule}"
         if row.trials:
             ahead = row.low > (1 if row.unit == "ratio" else 0)
@@ -134,16 +136,19 @@ def example(comparison: pd.DataFrame, runs: pd.DataFrame, root: Path = ROOT) -> 
 
 
 def _figure_link(label: str, root: Path) -> str:
-    """The paper's figure, linked to our picture of it where there is one; the verdict page's own copy comes last."""
-    number = re.match(r"\d+", str(label))
+    """The paper's figure, the last one that the label names, linked to our picture of it where there is one.
+
+    The verdict page's own copy comes last.
+    """
+    numbers = re.findall(r"\d+", str(label))
     tables = sorted(
         (root / "figures").glob("[0-9]*.csv"), key=lambda path: (path.name.startswith("00"), path.name)
     )
     for path in tables:
         columns = pd.read_csv(path, nrows=1, dtype=str)
-        if number and "figure" in columns and columns["figure"].eq(number[0]).any():
+        if numbers and "figure" in columns and columns["figure"].eq(numbers[-1]).any():
             return f"[{label}](figures/{path.stem}.png)"
-    return f"{label} (to come)" if number else "-"
+    return f"{label} (to come)" if numbers else "-"
 
 
 def costs(runs: pd.DataFrame) -> str:
@@ -161,7 +166,7 @@ def costs(runs: pd.DataFrame) -> str:
 
 
 def whole_chain(stored: pd.DataFrame) -> str:
-    """Wall time of the one chain that was trained alone, by one process and without a pause, from dense to the end."""
+    """Wall time of the one chain that one process trained without a pause, from dense to the end, adopted or not."""
     tickets = stored["arm"].isin(["dense", "winning_ticket"]) & stored["procedure"].eq("iterative")
     mine = stored[tickets & stored["study"].eq("paper") & stored["network"].eq("lenet")]
     mine = mine[mine["scale"].eq("paper") & mine["trial"].eq(TRIAL_TRAINED_ALONE)]

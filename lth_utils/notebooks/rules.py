@@ -1,4 +1,4 @@
-"""The form of a notebook file and the rules for committing one: the half of ``notebooks.py`` without kernels.
+"""The form of a notebook file and the rules for committing one: the half of this room without kernels.
 
 The source of truth is ``NN_question.py``; the ``.ipynb`` beside it holds the same cells plus the outputs of a
 clean run. Every check returns sentences that a person can act on. Nothing here knows what a notebook says.
@@ -221,9 +221,9 @@ def _source_problems(cell: Any) -> Iterator[str]:
         yield f"it is not plain Python (a magic?): {error.msg}"
     for node in nodes:
         if _draws(node):
-            yield f"drawing belongs in lth_utils/plots.py: {ast.unparse(node)}"
+            yield f"drawing belongs in lth_utils/plots: {ast.unparse(node)}"
         if _colours(node):
-            yield f"colours belong in lth_utils/plots.py: {ast.unparse(node)}"
+            yield f"colours belong in lth_utils/plots: {ast.unparse(node)}"
 
 
 def _draws(node: ast.AST) -> bool:

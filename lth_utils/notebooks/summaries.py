@@ -5,7 +5,6 @@ paper's numbers from its two tables. Knows no file but the folder of notebooks, 
 """
 
 import html
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -86,7 +85,8 @@ def counts(comparison: pd.DataFrame) -> dict[str, int]:
 
 def counts_text(comparison: pd.DataFrame) -> str:
     """`counts` as one line: "4 reproduced, 0 partly reproduced, ..."."""
-    return ", ".join(f"{count} {word}" for word, count in counts(comparison).items())
+    spelled = {"reduced scale": "run at reduced scale only"}
+    return ", ".join(f"{count} {spelled.get(word, word)}" for word, count in counts(comparison).items())
 
 
 def paper_number(row) -> str:
@@ -96,19 +96,6 @@ def paper_number(row) -> str:
     if said and drawn and said != drawn:
         return f"{said}{unit} (plot {drawn})"
     return f"{said or drawn}{unit}" if said or drawn else "no number"
-
-
-def our_number(row) -> str:
-    """Our estimate with its 95 % interval and number of trials; "-" without runs, "open" at a censored end."""
-    if not row.trials:
-        return "-"
-    digits = claims.DIGITS[row.unit]
-    ours, low, high = (
-        f"{round(value, digits) + 0.0:.{digits}f}" if math.isfinite(value) else "open"
-        for value in (row.ours, row.low, row.high)
-    )
-    interval = f" [{low}, {high}]" if row.trials > 1 else ""
-    return f"{ours}{interval}{claims.SUFFIXES[row.unit]}, n={row.trials}"
 
 
 def claims_table(comparison: pd.DataFrame) -> Table:
@@ -128,7 +115,9 @@ def claims_table(comparison: pd.DataFrame) -> Table:
             continue
         for row in conditions.itertuples():
             outcome = f"{row.outcome} ({row.reason})" if row.reason else row.outcome
-            rows.append((row.condition, outcome, row.measure, paper_number(row), our_number(row), row.rule))
+            rows.append(
+                (row.condition, outcome, row.measure, paper_number(row), claims.our_number(row), row.rule)
+            )
     heads = ("claim", "verdict / outcome", "the paper says / we measured", "paper", "ours, 95 % interval")
     return Table((*heads, "notebook / rule"), rows, frozenset(strong))
 
@@ -196,7 +185,7 @@ def differences_table(frame: pd.DataFrame) -> Table:
         )
         for (study, network, scale, variant, differences), group in _groups(frame, *columns)
     ]
-    return Table(("study", "network", "scale", "setting", "field: paper's value -> ours", "runs"), rows)
+    return Table(("study", "network", "scale", "setting", "field: main setting -> this run", "runs"), rows)
 
 
 def machines_table(frame: pd.DataFrame) -> Table:
@@ -206,16 +195,21 @@ def machines_table(frame: pd.DataFrame) -> Table:
     return Table((*(name.replace("_", " ") for name in columns), "runs"), rows)
 
 
-def not_run_table(comparison: pd.DataFrame, folder: str = "") -> Table:
-    """The claims without any run, gathered by the notebook that will decide them; folder as in `notebook_link`."""
-    missing = comparison[
-        comparison.groupby("claim")["outcome"].transform(lambda all: claims.verdict(all) == "not run")
+def undecided_table(comparison: pd.DataFrame, verdict: str, folder: str = "") -> Table:
+    """The claims that are "not run" or "reduced scale", gathered by the notebook that decides them.
+
+    folder: as in `notebook_link`.
+    """
+    chosen = comparison[
+        comparison.groupby("claim")["outcome"].transform(lambda all: claims.verdict(all) == verdict)
     ]
-    first = missing.drop_duplicates("claim")
+    first = chosen.drop_duplicates("claim")
     places = [notebook_of(section, network) for section, network in zip(first["section"], first["network"])]
     rows = []
     for name, group in first.groupby(places, sort=False):
-        networks = ", ".join(NAMES[network] for network in group["network"].unique())
+        concerned = set(chosen.loc[chosen["claim"].isin(group["claim"]), "network"])
+        concerned = concerned & set(paper.NETWORK_LABELS) or concerned  # others have no plan
+        networks = ", ".join(NAMES[network] for network in NAMES if network in concerned)
         rows.append((notebook_link(name, folder), networks, str(len(group)), " ".join(group["claim"])))
     return Table(("notebook", "networks", "claims", "which"), rows)
 

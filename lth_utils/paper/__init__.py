@@ -60,7 +60,7 @@ DROPOUT = {
     "conv4": (75_000, 2e-4),
     "conv6": (90_000, 2e-4),
 }  # iterations, rate; Figure 6
-PLOTTED_ROUNDS = {"lenet": 28, "conv2": 22, "conv4": 26, "conv6": 26}  # depth of Figures 1 and 5
+PLOTTED_ROUNDS = {"lenet": 28, "conv2": 22, "conv4": 26, "conv6": 26}  # depth of Figures 4 and 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,9 +181,14 @@ def weight_counts(network: str, variant: str = "") -> dict[str, int]:
     return counts
 
 
-def percent_remaining(network: str, pruning_round: int, variant: str = "") -> float:
-    """P_m after `pruning_round` rounds: 100 * sum(size * keep^round) / total, before rounding to whole weights."""
-    rates = protocol(network, variant).pruning_rates
+def percent_remaining(
+    network: str, pruning_round: int, variant: str = "", rates: Mapping[str, float] | None = None
+) -> float:
+    """P_m after `pruning_round` rounds: 100 * sum(size * keep^round) / total, before rounding to whole weights.
+
+    rates: layer -> fraction removed per round, where it is not the paper's.
+    """
+    rates = rates or protocol(network, variant).pruning_rates
     counts = weight_counts(network, variant)
     kept = sum(count * (1 - rates[layer]) ** pruning_round for layer, count in counts.items())
     return 100 * kept / sum(counts.values())

@@ -16,9 +16,10 @@ from lth_utils.plots.panels import Drawing, draw_trials, ladder
 
 @style.styled
 def paired_differences(
-    frame: pd.DataFrame, metric: str, arm_a: str, arm_b: str, *, ax: Axes | None = None, scale: str = "log"
+    frame: pd.DataFrame, metric: str, arm_a: str, arm_b: str, *, ax: Axes | None = None
 ) -> Drawing:
-    """arm_a - arm_b within each trial over P_m: the mean, its 95 % t-interval as a bar, every trial as a faint dot.
+    """arm_a - arm_b within each trial over P_m: the mean, its 95 % t-interval as a bar from three trials on, and every
+    trial as a faint dot.
 
     Where the bar leaves zero aside, the arms differ at that rung. Accuracies in percentage points.
     """
@@ -28,11 +29,18 @@ def paired_differences(
     for (network, procedure), rows in table.groupby(["network", "procedure"], sort=False):
         look = style.line(network, arm_a, procedure) | {"linestyle": "none"}
         x = rows["percent_remaining"]
-        draw_trials(ax, rows, look["color"])
-        ax.vlines(x, rows["interval_low"], rows["interval_high"], color=look["color"], linewidth=1.0)
+        draw_trials(ax, rows, look["color"], beside=0.94)
+        several = rows[rows["trials"] > 2]  # of two, an interval would dwarf everything else
+        ax.vlines(
+            several["percent_remaining"],
+            several["interval_low"],
+            several["interval_high"],
+            color=look["color"],
+            linewidth=1.0,
+        )
         name = f"{paper.NETWORK_LABELS[network]}, {style.PROCEDURE_LABELS[procedure]}"
         ax.plot(x, rows["mean"], **look, label=name)
-    style.percent_axis(ax, ladder(table), scale)
+    style.percent_axis(ax, ladder(table))
     unit = ""
     if "accuracy" in metric:
         unit = "\n(percentage points)"
@@ -48,7 +56,10 @@ def paired_differences(
 
 @style.styled
 def difference_panels(frame: pd.DataFrame, comparisons: Iterable[tuple[str, str, str]]) -> Drawing:
-    """`paired_differences` side by side: a panel per (metric, arm_a, arm_b), numbered in the table's column `panel`."""
+    """`paired_differences` side by side: a panel per (metric, arm_a, arm_b), all over the same rungs.
+
+    The table numbers the panels in its column `panel`.
+    """
     comparisons = list(comparisons)
     figure = style.new_figure(1, max(len(comparisons), 2), height=2.5)
     axes = figure.subplots(1, len(comparisons), squeeze=False)[0]
@@ -57,7 +68,11 @@ def difference_panels(frame: pd.DataFrame, comparisons: Iterable[tuple[str, str,
         _, table = paired_differences(frame, metric, arm_a, arm_b, ax=ax)
         table.insert(0, "panel", str(number))
         parts.append(table)
-    return figure, pd.concat(parts, ignore_index=True)
+    table = pd.concat(parts, ignore_index=True)
+    for ax in axes:
+        ax.set_xlim(table["percent_remaining"].max() * 1.1, table["percent_remaining"].min() / 1.1)
+        style.percent_axis(ax, ladder(table))
+    return figure, table
 
 
 def intervals(table: pd.DataFrame, at: Iterable[float]) -> str:

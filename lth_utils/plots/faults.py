@@ -19,6 +19,7 @@ from lth_utils.plots.panels import Drawing
 COLUMNS = 5
 METRICS = ("test_accuracy_at_early_stop", "early_stop_iteration")
 SHORT_LABELS = {METRICS[0]: "Test\naccuracy", METRICS[1]: "Early-stop\niteration"}
+READ_AT = 17.0  # percent of weights
 LAST_RUNG = 12.0  # percent; a fault that prunes faster goes on, the correct protocol does not
 
 
@@ -97,14 +98,14 @@ def at_percent(frame: pd.DataFrame, metric: str, percent: float) -> pd.DataFrame
     return pd.DataFrame.from_dict(values, orient="index")
 
 
-def costs(frame: pd.DataFrame, percent: float = 17.0) -> pd.DataFrame:
-    """What each fault costs near a P_m, dearest first: the correct protocol minus the fault, within each trial.
+def costs(frame: pd.DataFrame) -> pd.DataFrame:
+    """What each fault costs near one P_m, dearest first: the correct protocol minus the fault, within each trial.
 
-    Read at the correct protocol's rung nearest to `percent`. Columns: variant, setting, trials and, for each metric
+    Read at the correct protocol's rung nearest to READ_AT. Columns: variant, setting, trials and, for each metric
     (accuracy and iteration at early-stop, accuracy at the end), the mean cost and its 95 % t-interval.
     """
     rungs = frame.loc[frame["variant"] == "", "percent_remaining"]
-    rung = tables.nearest_rung(rungs.unique(), percent, factor=1.1)
+    rung = tables.nearest_rung(rungs.unique(), READ_AT, factor=1.1)
     names = frame.drop_duplicates("variant").set_index("variant")["setting"].drop("")
     table = pd.DataFrame({"variant": names.index, "setting": names.to_numpy(), "percent_remaining": rung})
     for metric in (*METRICS, "test_accuracy_at_end"):

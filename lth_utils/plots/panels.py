@@ -48,7 +48,7 @@ def against_percent_remaining(
         _draw_series(ax, rows)
     style.percent_axis(ax, ladder(table), scale)
     style.value_axis(ax, metric, tables.METRICS[metric], limits)
-    _label_networks(ax, ours if len(ours) else theirs)
+    _label_networks(ax, theirs if len(theirs) else ours)
     if own:
         style.legend(ax.figure, handles(table))
     return ax.figure, table
@@ -74,11 +74,11 @@ def _draw_series(ax, rows):
     ax.vlines(dense["percent_remaining"], dense["minimum"], dense["maximum"], color=style.DENSE, linewidth=1)
 
 
-def draw_trials(ax: Axes, rows: pd.DataFrame, hue) -> None:
-    """Every trial of every row over P_m as a faint dot."""
+def draw_trials(ax: Axes, rows: pd.DataFrame, hue, beside: float = 1.0) -> None:
+    """Every trial of every row as a faint dot over `beside` times its P_m."""
     pairs = zip(rows["percent_remaining"], rows["trial_values"], strict=True)
-    dots = [(place, float(value)) for place, values in pairs for value in values.split()]
-    ax.plot(*np.transpose(dots), ".", color=hue, markersize=3, alpha=0.4, markeredgewidth=0, zorder=3)
+    dots = [(beside * place, float(value)) for place, values in pairs for value in values.split()]
+    ax.plot(*np.transpose(dots), ".", color=hue, markersize=4, alpha=0.5, markeredgewidth=0, zorder=3)
 
 
 def _draw_paper(ax, rows, x, arm, **look):

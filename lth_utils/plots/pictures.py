@@ -21,14 +21,14 @@ from lth_utils.plots.tables import alt_text
 
 
 @style.styled
-def weight_images(weights, titles: Iterable[str] = (), *, columns: int = 10) -> Drawing:
+def weight_images(weights, titles: Iterable[str] = ()) -> Drawing:
     """First-layer weights as pictures [n, height, width], all on one scale that is symmetric about zero.
 
     The table lists each unit's smallest and largest weight, its norm and how many weights are not zero.
     """
     weights = np.asarray(weights, dtype=float)
     bound = np.abs(weights).max() or 1.0
-    figure, axes = _image_grid(weights, titles, columns)
+    figure, axes = _image_grid(weights, titles, columns=10)
     for ax, image in zip(axes, weights, strict=True):
         picture = ax.imshow(image, cmap="PuOr", vmin=-bound, vmax=bound, interpolation="nearest")
     figure.colorbar(picture, ax=list(axes), shrink=0.8, pad=0.01, label="weight")

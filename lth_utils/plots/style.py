@@ -143,13 +143,13 @@ def value_axis(ax: Axes, metric: str, label: str, limits: tuple[float, float] | 
         ax.set_ylim(*limits)
 
 
-def margin_labels(ax: Axes, labels: list[tuple[str, tuple, float]], gap: float = 0.075) -> None:
+def margin_labels(ax: Axes, labels: list[tuple[str, tuple, float]]) -> None:
     """Coloured (text, color, height in data units) at the right margin, moved apart where they would touch."""
     low, high = ax.get_ylim()
     heights = {text: min(max((height - low) / (high - low), 0.03), 0.97) for text, _, height in labels}
     order = sorted(heights, key=heights.get)
     for below, above in zip(order, order[1:]):
-        heights[above] = max(heights[above], heights[below] + gap)
+        heights[above] = max(heights[above], heights[below] + 0.075)
     excess = max(0.0, heights[order[-1]] - 0.97)
     for text, hue, _ in labels:
         ax.text(

@@ -13,11 +13,11 @@ DASHES = ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1.5)))  # in order of a
 
 
 @style.styled
-def survivors_by_round(frame: pd.DataFrame, network: str = "lenet") -> Drawing:
+def survivors_by_round(frame: pd.DataFrame) -> Drawing:
     """Percent of weights remaining against the pruning round, a line per pair of method and measure.
 
-    frame: columns method, measure, pruning_round, percent (0 to 100). The method that comes first has the
-    network's hue, later ones are neutral; the measure that comes first is solid and marked, later ones are not.
+    frame: columns method, measure, pruning_round, percent (0 to 100). The method that comes first has
+    Lenet's hue, later ones are neutral; the measure that comes first is solid and marked, later ones are not.
     """
     figure = style.new_figure(height=2.6, width=5.0)
     ax = figure.subplots()
@@ -25,7 +25,7 @@ def survivors_by_round(frame: pd.DataFrame, network: str = "lenet") -> Drawing:
     ax.set_ylim(0, 103)
     labels = []
     for (method, measure), rows in frame.groupby(["method", "measure"], sort=False):
-        hue = style.NEUTRAL if methods.index(method) else style.color(network)
+        hue = style.NEUTRAL if methods.index(method) else style.color("lenet")
         marker = "" if measures.index(measure) else "o"
         dashes = DASHES[-1] if measures.index(measure) else "-"
         front = 3 - methods.index(method)
