@@ -49,6 +49,20 @@ def train(options):
             ),
             lambda: len(work.missing()),
         )
+        if options.budget is None:
+            _explain([run for run in work.missing() if experiments.needs(run)])
+
+
+def _explain(waiting):
+    """Why runs are left although there was time: each is pruned after another one that is not there."""
+    from lth_utils import experiments, verify
+
+    if waiting:
+        needed = verify.describe(experiments.needs(waiting[0]).identity)
+        print(
+            f"{len(waiting)} of them wait for runs that are not in this plan, have diverged or are in other hands, "
+            f"the first for: {needed}"
+        )
 
 
 def faults(options):

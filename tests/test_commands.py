@@ -65,6 +65,15 @@ def test_a_plan_can_be_cut_to_trials_arms_and_rounds(capsys, store):
     assert list(planned.values()) == [2, 2, 2, 2]
 
 
+def test_runs_that_wait_for_others_are_named_with_what_they_wait_for(capsys, store):
+    status, shown, _ = run(capsys, "train", "--device", "cpu", "--workers", "1", "--arms", "winning_ticket")
+    assert status == 0 and "0 runs trained" in shown and "2 left" in shown
+    assert (
+        "2 of them wait for runs" in shown
+        and "the first for: lenet dense, iterative round 0, trial 0" in shown
+    )
+
+
 def test_more_than_twelve_hours_need_a_budget(capsys, store, monkeypatch):
     monkeypatch.setattr(workers, "estimated_seconds", lambda *arguments: 12.1 * 3600)
     status, _, message = run(capsys, "train", "--device", "cpu")
