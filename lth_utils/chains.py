@@ -36,6 +36,8 @@ class Chain:
             name: (shape, dtype) for name, shape in networks.weight_shapes(run.network, run.variant).items()
         }
         if kind == "_weights":
+            if procedure == "iterative":
+                expected = {name: expected[name] for name in run.kept_layers}
             expected |= {
                 name.replace(".weight", ".bias"): (shape[:1], dtype) for name, (shape, _) in expected.items()
             }
@@ -56,13 +58,18 @@ class Chain:
         return masking.at_round(arrays, run.pruning_round)
 
     def dense_weights(self, run: Run) -> Weights:
-        """Final weights of the dense network of the run's trial."""
+        """Final weights and biases of the dense network of the run's trial, of the layers that are kept."""
         arrays = self._load(run, "_weights")
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     def keep_weights(self, run: Run, weights: Weights, errors: Mapping[str, np.ndarray]) -> None:
-        """Store a dense network's final weights and the images it errs on, for analyses that train nothing."""
-        records.save_arrays(self._path(run, "_weights"), {name: w.numpy() for name, w in weights.items()})
+        """Store what is kept of a dense network's final weights, and the images it errs on."""
+        kept = {
+            name: w.numpy()
+            for name, w in weights.items()
+            if f"{name.split('.')[0]}.weight" in run.kept_layers
+        }
+        records.save_arrays(self._path(run, "_weights"), kept)
         records.save_arrays(self._path(run, "_errors"), errors)
 
     def errors(self, run: Run) -> dict[str, np.ndarray]:

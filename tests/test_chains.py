@@ -8,8 +8,8 @@ import pytest
 import torch
 from synthetic import protocol
 
+from lth_utils import experiments, networks
 from lth_utils import masks as masking
-from lth_utils import networks
 from lth_utils.chains import Chain
 from lth_utils.experiments import Run
 from lth_utils.records import StoreError
@@ -147,3 +147,13 @@ def test_dense_weights_and_errors_come_back_as_they_were_left(chain, trained):
     chain.keep_weights(link(0), trained[1][0], errors)
     assert equal(chain.dense_weights(link(5)), trained[1][0])
     assert np.array_equal(chain.errors(link(0))["label"], [3, 4])
+
+
+def test_of_a_large_network_only_the_filters_come_back(tmp_path):
+    run = experiments.plan("conv2", "reduced", 1)[0]
+    weights, ticket = networks.initial_weights("conv2", 0), experiments.plan("conv2", "reduced", 1)[4]
+    Chain(tmp_path).keep_weights(run, weights, {})
+    assert ticket.arm == "winning_ticket" and ticket.trial == run.trial == 0
+    kept = Chain(tmp_path).dense_weights(ticket)
+    assert set(kept) == {f"conv{number}.{part}" for number in (1, 2) for part in ("weight", "bias")}
+    assert all(bool((value == weights[name]).all()) for name, value in kept.items())

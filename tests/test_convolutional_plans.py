@@ -230,7 +230,14 @@ def test_wave_4_continues_the_dense_networks_whose_weights_are_kept(network, rou
     continued = only(plan, procedure="continued")
     assert counted(continued, "trial") == {(trial,): rounds for trial in range(3)}
     assert {run.trial for run in plan if run.keeps_weights} == {0, 1, 2}
-    assert [run.trial for run in experiments.plan(network, "reduced") if run.keeps_weights] == [0]
+    assert {run.kept_layers for run in plan if run.keeps_weights} == {tuple(paper.weight_counts(network))}
+
+
+@networks_of_section_3
+def test_at_reduced_scale_only_the_filters_of_one_dense_network_are_kept(network):
+    (dense,) = (run for run in experiments.plan(network, "reduced") if run.keeps_weights)
+    assert dense.trial == 0 and 0 < len(dense.kept_layers) == int(network[-1])
+    assert all(name.startswith("conv") for name in dense.kept_layers)
 
 
 def test_figure_1_prunes_the_convolutions_of_conv6_by_10_percent_down_to_2_percent():

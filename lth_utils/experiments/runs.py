@@ -67,11 +67,24 @@ class Run:
         return replace(self, variant="", protocol=replace(self.protocol, precision="bfloat16"))
 
     @property
-    def keeps_weights(self) -> bool:
-        """Dense final weights that other runs or later analyses go on from; where they are large, of few trials."""
-        small = self.network == "lenet" and self.study == "paper"
+    def kept_layers(self) -> tuple[str, ...]:
+        """Layers of the trial's dense network whose final weights are kept, for runs and analyses that go on from them.
+
+        All of a Lenet; of a large network all only where continued training needs them (16 MB), else the filters.
+        """
+        if self.variant:
+            return ()
+        layers = tuple(paper.weight_counts(self.network))
+        small = self.network == "lenet" and (self.study == "paper" or self.trial == 0)
         continued = (self.study, self.scale) == ("paper", "paper") and self.trial in CONTINUED_TRIALS
-        return self.arm == "dense" and self.variant == "" and (small or continued or self.trial == 0)
+        if small or continued:
+            return layers
+        return tuple(name for name in layers if name.startswith("conv") and self.trial == 0)
+
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether this is the dense network that leaves `kept_layers` behind."""
+        return self.arm == "dense" and bool(self.kept_layers)
 
     @property
     def seeds(self) -> dict[str, int]:
