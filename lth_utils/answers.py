@@ -39,8 +39,8 @@ def plan(options):
     print_table(rows, ".1f")
     print(
         f"\nhours: what is missing, on {count} processor core(s) like those of the stored records; -: no run of that "
-        "network in\nthat precision has been timed yet. `train --dry-run` measures this machine. A later wave of a network holds its "
-        "earlier ones."
+        "network in\nthat precision has been timed yet. `train --dry-run` measures this machine. A later wave of a network "
+        "holds its earlier\nones."
     )
 
 

@@ -199,7 +199,8 @@ def relative_cost(run: Run) -> float:
     """Estimated work of a run in units of one dense iteration of the same network.
 
     On one thread of a CPU a sparse linear layer costs 0.16 + 3.4 * density of a dense one (Lenet in stacks of 20,
-    densities 1.2 to 17 %); a convolution, and any layer in bfloat16, costs the same at any density. A "continued" run trains two networks.
+    densities 1.2 to 17 %); a convolution, and any layer in bfloat16, costs the same at any density. A "continued" run
+    trains two networks.
     """
     share = run.percent_remaining / 100
     work = networks.multiplications(run.network, run.variant)

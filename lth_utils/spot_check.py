@@ -1,18 +1,21 @@
 """Train committed runs again on this machine and hold them against their records: the check a skeptic wants.
 
-Seeds must come out bit for bit, a mask must have its record's density, and the validation loss of the first 300 iterations within 1e-4, on any
-machine. After that floating point lets two trainings drift apart, so what is read off a whole run may differ as
-much as two trials of the same setting do. Nothing is written.
+Seeds must come out bit for bit, a mask must have its record's density, and the validation loss of the first 300
+iterations must agree within 1e-4, on as many threads as the record names. After that floating point lets two trainings
+drift apart, so what is read off a whole run may differ as much as two trials of the same setting do. Nothing is written.
 """
 
+import contextlib
 import json
 import math
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy import stats
 
 from lth_utils import data as data_room
@@ -94,20 +97,32 @@ def retrain(
     run = planned(record)
     iterations = iterations_of(record, limit)
     weights, masks = experiments.starting_point(run, Chain(folder))
-    (result,) = training.train(
-        run.network,
-        initial_weights=[weights],
-        masks=[masks],
-        seeds=[run.seeds["data_order"]],
-        protocol=replace(run.protocol, training_iterations=iterations),
-        data=data_room.load(paper.DATASETS[run.network], device=device),
-        device=device,
-        progress=progress,
-    )
+    with _threads_of(record):
+        (result,) = training.train(
+            run.network,
+            initial_weights=[weights],
+            masks=[masks],
+            seeds=[run.seeds["data_order"]],
+            protocol=replace(run.protocol, training_iterations=iterations),
+            data=data_room.load(paper.DATASETS[run.network], device=device),
+            device=device,
+            progress=progress,
+        )
     found = [*_exact(record, run, masks), *_curve(record, result)]
     if iterations == run.protocol.training_iterations:
         found += _whole_run(record, result, frame, len(WHOLE_RUN) * runs)
     return found
+
+
+@contextlib.contextmanager
+def _threads_of(record):
+    """As many threads as a run on a CPU had: they decide the order of its sums, which bfloat16 soon shows."""
+    before, found = torch.get_num_threads(), re.fullmatch(r"cpu, (\d+) thread\(s\)", record["device"])
+    torch.set_num_threads(int(found[1]) if found else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _exact(record, run, masks) -> Iterator[Comparison]:

@@ -136,6 +136,9 @@ def check_masks(frame: pd.DataFrame, folder: Path = records.COMMITTED) -> Check:
     for row in tickets.to_dict("records"):
         try:
             run = planned(row)
+        except (ValueError, TypeError):
+            continue  # a protocol that cannot be read: named by check_records
+        try:
             masks = chain.masks(run.in_chain)
             if 100 * masking.density(masks) != row["percent_remaining"]:
                 problems.append(f"{describe(row)}: its stored mask has another density than its record")
@@ -145,8 +148,6 @@ def check_masks(frame: pd.DataFrame, folder: Path = records.COMMITTED) -> Check:
                 problems += _first_mask_problems(row, masks, dense, chain.dense_weights(dense))
         except records.StoreError as error:
             problems.append(f"{describe(row)}: {error}")
-        except (ValueError, TypeError):
-            continue  # a protocol that cannot be read: named by check_records
     detail = f"{len(tickets)} against the records of their tickets, {first_masks} against dense weights"
     return Check("masks", detail, tuple(problems))
 

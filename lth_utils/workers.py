@@ -40,7 +40,8 @@ def execute(
 
     On a CPU, one single-threaded worker per core beats one worker with all threads: networks this small spend
     their time waiting for each other's threads. done: called here with the number of runs of every finished stack
-    and one line about it, and with 0 and the reason as soon as a worker fails. Raises ValueError for less than one worker, WorkerError when a worker fails.
+    and one line about it, and with 0 and the reason as soon as a worker fails. Raises ValueError for less than one
+    worker, WorkerError when a worker fails.
     """
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import synthetic
+import torch
 
 from lth_utils import data, experiments, faults, records, spot_check, verify
 from lth_utils.campaign import Campaign
@@ -224,6 +225,22 @@ def test_every_kind_of_run_can_be_retrained_and_agrees(store, frame):
         assert "outside" not in found.values(), (row["arm"], row["procedure"], found)
         assert found["seed of data_order"] == found["percent_remaining of the mask"] == "same"
         assert len([name for name in found if name.startswith("validation_loss")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("device", "threads"), [("cpu, 1 thread(s)", 1), ("cpu, 3 thread(s)", 3), ("NVIDIA H200", 2)]
+)
+def test_a_run_is_retrained_on_as_many_threads_as_it_had_where_that_was_a_cpu(
+    store, frame, ticket, monkeypatch, device, threads
+):
+    seen, train, before = [], spot_check.training.train, torch.get_num_threads()
+    torch.set_num_threads(2)
+    monkeypatch.setattr(
+        spot_check.training, "train", lambda *a, **b: seen.append(torch.get_num_threads()) or train(*a, **b)
+    )
+    spot_check.retrain(ticket | {"device": device}, frame, folder=store)
+    assert (seen, torch.get_num_threads()) == ([threads], 2)
+    torch.set_num_threads(before)
 
 
 def test_another_curve_another_seed_and_another_mask_are_outside(store, frame, ticket):
