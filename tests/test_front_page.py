@@ -194,6 +194,15 @@ def test_every_kind_of_run_is_made_again_by_its_own_command():
     assert "lth_utils faults`" in rows["faults"]
 
 
+def test_convolutional_networks_of_one_scale_share_a_row_of_costs():
+    networks = ("conv2", "lenet", "conv4")
+    runs = pd.DataFrame([synthetic.record(cpu_seconds=3600.0, network=network) for network in networks])
+    shown = [line for line in front_page.costs(runs).splitlines() if "scale" in line]
+    assert [line.split(",")[0] for line in shown] == ["| Conv-2", "| Lenet"]
+    assert "Conv-2, Conv-4, scale paper (paper) | 2 |" in shown[0] and "| 2.00 |" in shown[0]
+    assert "`make train NETWORK=conv2 SCALE=paper`, conv4 |" in shown[0]
+
+
 def test_runs_are_summed_up_per_arm(lenet):
     rows = {row[0]: row for row in summaries.runs_table(lenet.assign(protocol_key="")).rows}
     row = rows["Lenet random reinit, iterative (paper)"]

@@ -152,14 +152,16 @@ def _figure_link(label: str, root: Path) -> str:
 
 
 def costs(runs: pd.DataFrame) -> str:
-    """Measured cost per network and scale, and how to make the same runs again."""
-    rows = []
-    for (study, network, scale), group in runs.groupby(["study", "network", "scale"]):
-        train = f"make train NETWORK={network} SCALE={scale}"
-        again = "`.venv/bin/python -m lth_utils faults`" if study == "faults" else f"`{train}`"
-        rows.append(
-            (f"{paper.NETWORK_LABELS[network]}, scale {scale} ({study})", *summaries.costs(group), again)
+    """Measured cost per scale, of Lenet and of the convolutional networks, and how to make the same runs again."""
+    rows, is_lenet = [], runs["network"].eq("lenet").rename("lenet")
+    for (study, scale, _), group in runs.groupby(["study", "scale", is_lenet]):
+        networks = sorted(group["network"].unique())
+        names = ", ".join(paper.NETWORK_LABELS[network] for network in networks)
+        again = f"`make train NETWORK={networks[0]} SCALE={scale}`" + "".join(
+            f", {name}" for name in networks[1:]
         )
+        again = "`.venv/bin/python -m lth_utils faults`" if study == "faults" else again
+        rows.append((f"{names}, scale {scale} ({study})", *summaries.costs(group), again))
     machines = "; ".join(sorted(set(runs["device"])))
     table = Table(("runs of", *summaries.COST_HEADS, "made again by"), rows).markdown()
     return f"{table}\n\nTrained on: {machines}. Wall hours are per process and include every pause of a busy machine."
