@@ -38,7 +38,7 @@ def runs(
         row = dict(
             network=network, arm=arm, procedure=procedure, trial=trial, replicate=replicate, scale="paper"
         )
-        row |= dict(pruning_round=rung, percent_remaining=paper.percent_remaining(network, rung))
+        row |= dict(variant="", pruning_round=rung, percent_remaining=paper.percent_remaining(network, rung))
         row |= dict(
             training_iterations=ITERATIONS[network], early_stop_iteration=4000 + 100 * rung + 1000 * trial
         )
@@ -127,6 +127,34 @@ def test_dense_network_is_the_black_first_point_of_every_ticket_series_only():
     assert set(first["arm"]) == {"winning_ticket"}
     squares = [line for line in figure.axes[0].lines if line.get_marker() == "s" and len(line.get_xdata())]
     assert {colors.to_hex(line.get_color()) for line in squares} == {style.DENSE}
+
+
+def with_dropout():
+    """Dense Conv-2 and its tickets with and without dropout, and tickets of Conv-4 that have no dropout records."""
+    parts = [runs("conv2", "dense", rounds=(0,)), runs("conv2"), runs("conv4")]
+    changes = {"variant": "dropout", "test_accuracy_at_early_stop": 0.8, "training_iterations": 60_000}
+    parts += [runs("conv2", "dense", rounds=(0,), **changes), runs("conv2", **changes)]
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_dropout_is_drawn_beside_the_tickets_and_the_dense_network_without_it():
+    figure, table = plots.figure_6(with_dropout())
+    accuracy = ours(table[table["panel"] == "2"])
+    assert set(accuracy["network"]) == {"conv2"}
+    for procedure, dense in (("iterative", 0.965), ("dropout", 0.8)):
+        rows = accuracy[accuracy["procedure"] == procedure]
+        assert list(rows["trials"]) == [2, 2, 2] and rows["mean"].iloc[0] == pytest.approx(dense)
+        assert is_drawn(figure.axes[1], rows["percent_remaining"], rows["mean"])
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["no records of Conv-4, Conv-6 yet"] * 2
+
+
+def test_the_papers_procedures_differ_in_lightness_as_ours_do():
+    figure, table = plots.figure_9(lenet().iloc[:0])
+    grey = {}
+    for procedure, rows in table[table["panel"] == "1"].groupby("procedure"):
+        (line,) = (line for line in figure.axes[0].lines if np.array_equal(line.get_ydata(), rows["mean"]))
+        grey[procedure] = colors.to_rgb(line.get_color())[0]
+    assert grey["continued"] < grey["iterative"]
 
 
 def test_hue_is_the_network_line_style_the_arm_lightness_the_procedure():

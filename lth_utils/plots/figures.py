@@ -47,6 +47,7 @@ LENET_LIMITS = ((0, 40_000), (0.94, 0.99), (0.94, 1.001), (0.94, 0.99), (0.94, 1
 CONV_LIMITS = ((0, 20_000), (0.55, 0.85), (0.55, 1.005), (0.55, 0.85), (0.55, 1.005))
 AGAINST_RANDOM = ((TICKET, "iterative"), (RANDOM, "iterative"))
 THREE_ARMS = (*ITERATIVE, (RANDOM, "iterative"))
+WITH_AND_WITHOUT_DROPOUT = ((TICKET, "iterative"), (TICKET, "dropout"))
 
 LENET_FIVE = _panels(ALL_FIVE, ("lenet",), (*ITERATIVE, *ONE_SHOT), LENET_LIMITS)
 ONE_SHOT_ALONE = _panels(AT_EARLY_STOP[:2], ("lenet",), ONE_SHOT, LENET_LIMITS[:2], first=5)
@@ -64,6 +65,7 @@ FIGURES = {  # the paper's figure -> its panels, left to right, top to bottom
         *(replace(panel, scale="linear", heading="(c)") for panel in ONE_SHOT_ALONE),
     ),
     "5": CONV_FIVE[:4],
+    "6": _panels(AT_EARLY_STOP[:2], CONVS, WITH_AND_WITHOUT_DROPOUT, ((0, 40_000), (0.65, 0.85))),
     "9": _panels(
         ("early_stop_iteration", "validation_accuracy_at_early_stop"),
         ("lenet",),
@@ -86,7 +88,7 @@ FIGURES = {  # the paper's figure -> its panels, left to right, top to bottom
         ),
     ),
 }
-GRIDS = {"1": (2, 2), "4": (2, 3), "5": (2, 2), "9": (1, 2), "12": (2, 3), "13": (2, 3), "14": (2, 2)}
+GRIDS = {"1": (2, 2), "4": (2, 3), "5": (2, 2), "6": (1, 2), "9": (1, 2), "12": (2, 3), "13": (2, 3), "14": (2, 2)}
 
 
 def figure_1(frame: pd.DataFrame) -> Drawing:
@@ -102,6 +104,13 @@ def figure_4(frame: pd.DataFrame) -> Drawing:
 def figure_5(frame: pd.DataFrame) -> Drawing:
     """Conv-2/4/6: tickets and random reinits."""
     return _compose("5", frame)
+
+
+def figure_6(frame: pd.DataFrame) -> Drawing:
+    """Conv-2/4/6: tickets with dropout and, for the networks that have such records, without."""
+    dropout = frame["variant"] == "dropout"
+    both = frame["network"].isin(frame.loc[dropout, "network"]) & frame["variant"].isin(["", "dropout"])
+    return _compose("6", frame.assign(procedure=frame["procedure"].mask(dropout, "dropout"))[both])
 
 
 def figure_9(frame: pd.DataFrame) -> Drawing:

@@ -42,9 +42,9 @@ def against_percent_remaining(
     parts += [tables.paper_rows(*paper_panel, metric)] if paper_panel else []
     table = pd.concat(parts, ignore_index=True)
     ours, theirs = (table[table["source"] == source] for source in ("ours", "paper"))
-    for arm, rows in _groups(theirs):
-        _draw_paper(ax, rows, "percent_remaining", arm)
-    for _, rows in _groups(ours):
+    for _, rows in theirs.groupby(tables.SERIES, sort=False):
+        _draw_paper(ax, rows, "percent_remaining")
+    for _, rows in ours.groupby(tables.SERIES, sort=False):
         _draw_series(ax, rows)
     style.percent_axis(ax, ladder(table), scale)
     style.value_axis(ax, metric, tables.METRICS[metric], limits)
@@ -52,11 +52,6 @@ def against_percent_remaining(
     if own:
         style.legend(ax.figure, handles(table))
     return ax.figure, table
-
-
-def _groups(table):
-    for (_, arm, _), rows in table.groupby(tables.SERIES, sort=False):
-        yield arm, rows
 
 
 def _draw_series(ax, rows):
@@ -81,9 +76,10 @@ def draw_trials(ax: Axes, rows: pd.DataFrame, hue, beside: float = 1.0) -> None:
     ax.plot(*np.transpose(dots), ".", color=hue, markersize=4, alpha=0.5, markeredgewidth=0, zorder=3)
 
 
-def _draw_paper(ax, rows, x, arm, **look):
+def _draw_paper(ax, rows, x, **look):
+    first = rows.iloc[0]
     ax.vlines(rows[x], rows["minimum"], rows["maximum"], color=style.PAPER_BAR, linewidth=2.2, zorder=1)
-    ax.plot(rows[x], rows["mean"], **(style.paper_line(arm) | look))
+    ax.plot(rows[x], rows["mean"], **(style.paper_line(first["arm"], first["procedure"]) | look))
 
 
 def _label_networks(ax, table):
@@ -114,7 +110,7 @@ def handles(table):
     for arm, procedure in dict.fromkeys(zip(shown["arm"], shown["procedure"], strict=True)):
         look = style.line(networks[0], arm, procedure)
         if not len(ours):
-            look = style.paper_line(arm) | {"zorder": 1}
+            look = style.paper_line(arm, procedure) | {"zorder": 1}
         elif len(networks) > 1:
             hollow = look["markerfacecolor"] == "white"
             look |= {"color": style.NEUTRAL, "markeredgecolor": style.NEUTRAL}
@@ -141,7 +137,7 @@ def while_training(ax: Axes, curves: pd.DataFrame, metric: str, paper_panel=None
     table = pd.concat(parts, ignore_index=True)
     for (source, _, arm, _, rung), rows in table.groupby(["source", *by], sort=False):
         if source == "paper":
-            _draw_paper(ax, rows, "iteration", arm, **PALE)
+            _draw_paper(ax, rows, "iteration", **PALE)
             continue
         x, hue = rows["iteration"], style.rung_color(rung)
         ax.fill_between(x, rows["minimum"], rows["maximum"], color=hue, alpha=0.12, linewidth=0)

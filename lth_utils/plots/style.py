@@ -28,7 +28,12 @@ ARM_LABELS = {
     "random_reinit": "random reinit",
     "random_sparsity": "random sparsity",
 }
-PROCEDURE_LABELS = {"iterative": "iterative", "one_shot": "one-shot", "continued": "continued"}
+PROCEDURE_LABELS = {  # in the order of every legend; dropout (Figure 6) is drawn like a procedure of its own
+    "iterative": "iterative",
+    "one_shot": "one-shot",
+    "continued": "continued",
+    "dropout": "with dropout",
+}
 LINES = {"dense": "-", "winning_ticket": "-", "random_reinit": (0, (4, 2)), "random_sparsity": (0, (1, 1.5))}
 MARKERS = {"dense": "s", "winning_ticket": "o", "random_reinit": "o", "random_sparsity": "x"}
 CENSORED = {
@@ -38,8 +43,14 @@ CENSORED = {
     "markeredgewidth": 0.8,
     "linestyle": "none",
 }
+PAPER_GREYS = {"iterative": PAPER, "one_shot": "#ADADAD", "continued": "#555555", "dropout": "#555555"}
 SHARED_TICKS = (100, 50, 20, 10, 5, 2, 1)  # where networks with different ladders share a panel
-LIGHTNESS = {"iterative": 0.0, "one_shot": 0.5, "continued": -0.5}  # share of white, or of black below zero
+LIGHTNESS = {  # share of white, or of black below zero
+    "iterative": 0.0,
+    "one_shot": 0.5,
+    "continued": -0.5,
+    "dropout": -0.5,
+}
 
 SETTINGS = {
     "font.size": 8,
@@ -93,9 +104,9 @@ def line(network: str, arm: str, procedure: str = "iterative") -> dict:
     }
 
 
-def paper_line(arm: str) -> dict:
-    """Arguments of Axes.plot for the paper's own curve of an arm: grey, the same line style, no marker."""
-    return {"color": PAPER, "linestyle": LINES[arm], "linewidth": 1.0, "zorder": 2}
+def paper_line(arm: str, procedure: str = "iterative") -> dict:
+    """Arguments of Axes.plot for the paper's own curve: grey, line style and lightness as ours, no marker."""
+    return {"color": PAPER_GREYS[procedure], "linestyle": LINES[arm], "linewidth": 1.0, "zorder": 2}
 
 
 def rung_color(percent_remaining: float) -> tuple:

@@ -56,8 +56,8 @@ def with_dense(frame: pd.DataFrame) -> pd.DataFrame:
     """The records with each dense network as the first point of every ticket series of its network."""
     dense = frame[frame["arm"] == "dense"]
     others = frame[frame["arm"] != "dense"]
-    series = others[others["arm"] == "winning_ticket"][["network", "procedure"]].drop_duplicates()
-    starts = dense.drop(columns="procedure").merge(series, on="network", how="left")
+    series = others[others["arm"] == "winning_ticket"][["network", "variant", "procedure"]].drop_duplicates()
+    starts = dense.drop(columns="procedure").merge(series, on=["network", "variant"], how="left")
     starts = starts.fillna({"procedure": "iterative"}).assign(arm="winning_ticket")
     return pd.concat([starts, others], ignore_index=True)
 
@@ -86,7 +86,7 @@ def by_percent_remaining(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
 
 def in_order(table: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """Rows in the order of networks, arms and procedures that every legend keeps; P_m falls, the rest rises."""
-    ranks = {"network": paper.NETWORK_LABELS, "arm": paper.ARMS, "procedure": paper.PROCEDURES}
+    ranks = {"network": paper.NETWORK_LABELS, "arm": paper.ARMS, "procedure": style.PROCEDURE_LABELS}
     keys = pd.DataFrame(index=table.index)
     for name in by:
         order = list(ranks.get(name, ()))
@@ -149,7 +149,8 @@ def paper_rows(figure: str, panel: str, metric: str) -> pd.DataFrame:
         raise ValueError(f"figure {figure}, panel {panel} shows {', '.join(shown)}, not {metric}")
     titles, names = rows["title"].fillna("").astype(str), rows["series"].astype(str)
     identities = [paper_series(figure, title, name) for title, name in zip(titles, names, strict=True)]
-    table = pd.DataFrame(identities, columns=SERIES, index=rows.index)
+    table = pd.DataFrame(identities, columns=[*SERIES, "variant"], index=rows.index)
+    table["procedure"] = table["procedure"].mask(table.pop("variant") == "dropout", "dropout")
     if (rows["xlabel"] == "Training Iterations").any():
         table["percent_remaining"] = [float(name.split()[0]) for name in names]
         table.loc[table["percent_remaining"] > 99.95, "arm"] = "dense"
