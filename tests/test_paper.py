@@ -134,6 +134,9 @@ def test_a_deviation_is_listed_with_both_values():
         ("learning_rate", 0.0),
         ("learning_rate", -1.0),
         ("learning_rate", math.nan),
+        ("pruning_rates", {"fc1.weight": 0.2, "fc2.weight": 0.2}),
+        ("pruning_rates", paper.protocol("conv2").pruning_rates),
+        ("pruning_rates", paper.protocol("lenet").pruning_rates | {"fc1.weight": 1.0}),
     ],
 )
 def test_an_impossible_setting_is_refused_by_name(field, value):
@@ -171,7 +174,7 @@ def test_every_field_of_a_protocol_changes_its_key():
         "batch_size": 61,
         "optimizer": "sgd",
         "learning_rate": 1.3e-3,
-        "pruning_rates": {"fc1.weight": 0.2},
+        "pruning_rates": protocol.pruning_rates | {"fc1.weight": 0.3},
         "pixel_scaling": "standardized",
         "evaluation_interval": 50,
         "learning_rate_decay": 0.1,
@@ -181,8 +184,12 @@ def test_every_field_of_a_protocol_changes_its_key():
         "precision": "bfloat16",
         "dropout": 0.5,
     }
+    layers_of = {"network": {"pruning_rates": paper.protocol("conv2").pruning_rates}}
     assert set(changes) == {field.name for field in dataclasses.fields(protocol)}
-    keys = {dataclasses.replace(protocol, **{name: value}).key() for name, value in changes.items()}
+    keys = {
+        dataclasses.replace(protocol, **({name: value} | layers_of.get(name, {}))).key()
+        for name, value in changes.items()
+    }
     assert len(keys | {protocol.key()}) == len(changes) + 1
 
 

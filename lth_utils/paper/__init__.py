@@ -93,6 +93,14 @@ class Protocol:
         _require_one_of("optimizer", self.optimizer, OPTIMIZERS)
         _require_one_of("pixel_scaling", self.pixel_scaling, PIXEL_SCALINGS)
         _require_one_of("precision", self.precision, PRECISIONS)
+        layers = WEIGHT_COUNTS[self.network]
+        if set(self.pruning_rates) != set(layers):
+            raise ValueError(f"pruning_rates must name the layers {', '.join(layers)}")
+        for layer, rate in self.pruning_rates.items():
+            if not 0 <= rate < 1:
+                raise ValueError(
+                    f"pruning_rates: that of {layer} must be at least 0 and less than 1, got {rate}"
+                )
         for name in ("training_iterations", "batch_size", "evaluation_interval"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

@@ -12,7 +12,6 @@ from lth_utils.plots import panels, style, tables
 from lth_utils.plots.differences import difference_panels, intervals, paired_differences
 from lth_utils.plots.figures import (
     FIGURES,
-    LAPTOP,
     NO_RECORDS,
     figure_1,
     figure_3,
@@ -31,7 +30,6 @@ from lth_utils.plots.tables import alt_text, rungs
 
 __all__ = [  # with the functions below, all that a notebook needs
     "FIGURES",
-    "LAPTOP",
     "NO_RECORDS",
     "Drawing",
     "Picture",

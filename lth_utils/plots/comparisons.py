@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from lth_utils.claims.statistics import decision, t_interval
-from lth_utils.plots import tables
+from lth_utils.plots import style, tables
 
-LAPTOP = " (laptop scale)"
+LAPTOP = f" ({style.LAPTOP})"
 PAPER = "the paper (digitized)"
 VERDICTS = {"met": "reproduced", "failed": "not reproduced", "inconclusive": "inconclusive"}
 

@@ -13,7 +13,6 @@ from lth_utils.plots import panels, style, tables
 from lth_utils.plots.panels import Drawing
 
 NO_RECORDS = "no records yet, the paper's curves alone"
-LAPTOP = "laptop scale"
 TICKET, REINIT, RANDOM = "winning_ticket", "random_reinit", "random_sparsity"
 ITERATIVE = ((TICKET, "iterative"), (REINIT, "iterative"))
 ONE_SHOT = ((TICKET, "one_shot"), (REINIT, "one_shot"))
@@ -41,17 +40,16 @@ def _panels(metrics, networks, series, limits, first=1):
     )
 
 
-AT_EARLY_STOP = ("early_stop_iteration", "test_accuracy_at_early_stop", "train_accuracy_at_early_stop")
-ALL_FIVE = (*AT_EARLY_STOP, "test_accuracy_at_end", "train_accuracy_at_end")
+AT_EARLY_STOP = tables.FIVE_PANELS[:3]
 LENET_LIMITS = ((0, 40_000), (0.94, 0.99), (0.94, 1.001), (0.94, 0.99), (0.94, 1.001))
 CONV_LIMITS = ((0, 20_000), (0.55, 0.85), (0.55, 1.005), (0.55, 0.85), (0.55, 1.005))
 AGAINST_RANDOM = ((TICKET, "iterative"), (RANDOM, "iterative"))
 THREE_ARMS = (*ITERATIVE, (RANDOM, "iterative"))
 WITH_AND_WITHOUT_DROPOUT = ((TICKET, "iterative"), (TICKET, "dropout"))
 
-LENET_FIVE = _panels(ALL_FIVE, ("lenet",), (*ITERATIVE, *ONE_SHOT), LENET_LIMITS)
+LENET_FIVE = _panels(tables.FIVE_PANELS, ("lenet",), (*ITERATIVE, *ONE_SHOT), LENET_LIMITS)
 ONE_SHOT_ALONE = _panels(AT_EARLY_STOP[:2], ("lenet",), ONE_SHOT, LENET_LIMITS[:2], first=5)
-CONV_FIVE = _panels(ALL_FIVE, CONVS, ITERATIVE, CONV_LIMITS)
+CONV_FIVE = _panels(tables.FIVE_PANELS, CONVS, ITERATIVE, CONV_LIMITS)
 FIGURES = {  # the paper's figure -> its panels, left to right, top to bottom
     "1": (
         Panel(metric=AT_EARLY_STOP[0], paper="1", series=AGAINST_RANDOM, limits=(0, 50_000)),
@@ -88,7 +86,11 @@ FIGURES = {  # the paper's figure -> its panels, left to right, top to bottom
         ),
     ),
 }
-GRIDS = {"1": (2, 2), "4": (2, 3), "5": (2, 2), "6": (1, 2), "9": (1, 2), "12": (2, 3), "13": (2, 3), "14": (2, 2)}
+GRIDS = {  # rows and columns
+    **dict.fromkeys(("1", "5", "14"), (2, 2)),
+    **dict.fromkeys(("4", "12", "13"), (2, 3)),
+    **dict.fromkeys(("6", "9"), (1, 2)),
+}
 
 
 def figure_1(frame: pd.DataFrame) -> Drawing:
@@ -192,7 +194,7 @@ def _remark(ax, frame, panel, laptop):
     elif missing:
         remarks.append(f"no records of {', '.join(missing)} yet")
     if scales:
-        remarks.append(LAPTOP if laptop else f"scale {', '.join(scales)}")
+        remarks.append(style.LAPTOP if laptop else f"scale {', '.join(scales)}")
     style.remark(ax, ": ".join(part for part in (panel.heading, "; ".join(remarks)) if part))
 
 
@@ -217,7 +219,7 @@ def _while_training(name, curves, metric, *, limits, last_iteration):
             ax.set_xlim(0, last_iteration)
             ax.set_ylim(*limits)
         if not len(chosen) or laptop:
-            style.remark(ax, LAPTOP if laptop else NO_RECORDS)
+            style.remark(ax, style.LAPTOP if laptop else NO_RECORDS)
         table.insert(0, "panel", str(number))
         parts.append(table)
     figure.axes[0].set_ylabel(tables.METRICS[metric])

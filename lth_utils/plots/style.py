@@ -44,6 +44,7 @@ CENSORED = {
     "linestyle": "none",
 }
 PAPER_GREYS = {"iterative": PAPER, "one_shot": "#ADADAD", "continued": "#555555", "dropout": "#555555"}
+LAPTOP = "laptop scale"  # what every number and picture of profile "quick" is marked with
 SHARED_TICKS = (100, 50, 20, 10, 5, 2, 1)  # where networks with different ladders share a panel
 LIGHTNESS = {  # share of white, or of black below zero
     "iterative": 0.0,
