@@ -7,7 +7,14 @@ import pandas as pd
 
 from lth_utils import faults
 
-COSTS = {"stale_optimizer": 0.6, "no_rewind": 0.02, "rate_41": 0.01, "mask_not_enforced": -0.004}
+COSTS = {
+    "stale_optimizer": 0.6,
+    "no_rewind": 0.02,
+    "negatives_frozen": 0.01,
+    "rate_41": 0.01,
+    "mask_not_enforced": -0.004,
+}
+SPREAD = {"negatives_frozen": 0.002}  # added to the cost in one trial, taken off it in another
 
 
 def frame(trials=3) -> pd.DataFrame:
@@ -17,7 +24,8 @@ def frame(trials=3) -> pd.DataFrame:
         if run.trial >= trials:
             continue
         keep = 1 - run.protocol.pruning_rates["fc1.weight"]
-        loss = COSTS.get(run.variant, 0.0) * run.pruning_round / 8
+        cost = COSTS.get(run.variant, 0.0) + SPREAD.get(run.variant, 0.0) * (run.trial - 1)
+        loss = cost * run.pruning_round / 8
         rows.append(
             run.identity
             | {

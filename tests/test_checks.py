@@ -44,7 +44,7 @@ def fails(sentence):
     return pytest.raises(CheckFailed, match=re.escape(sentence))
 
 
-def test_a_failed_check_is_an_assertion_error(pruned, masks):
+def test_a_failed_check_is_an_assertion_error(masks):
     with pytest.raises(AssertionError):
         checks.layers_lose_their_share(masks, masks, {"0.weight": 0.5})
 

@@ -313,7 +313,7 @@ def test_validation_loss_rise_is_late_loss_over_the_minimum():
     assert rise.values.loc[0, 21.07] == pytest.approx(2.5)
 
 
-def test_rank_quantities_and_locations():
+def test_growth_is_a_rank_correlation_and_the_lowest_rung_is_found_per_trial():
     stops = {80.04: 4_000, 64.06: 3_000, 51.28: 5_000}
     frame = records(
         *(run(t, p, early_stop_iteration=stop + t) for p, stop in stops.items() for t in range(3))

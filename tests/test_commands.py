@@ -52,17 +52,23 @@ def test_a_dry_run_shows_plan_and_estimate_and_trains_nothing(capsys, store, mon
     assert not store.exists()
 
 
-def test_a_plan_can_be_cut_to_trials_arms_and_rounds(capsys, store):
-    planned = {}
-    for wish in (
-        ["--trials", "1"],
-        ["--arms", "dense"],
-        ["--rounds", "0"],
-        ["--trials", "0,1", "--arms", "winning_ticket"],
-    ):
-        _, shown, _ = run(capsys, "train", "--dry-run", "--device", "cpu", *wish)
-        planned[" ".join(wish)] = int(shown.split()[0])
-    assert list(planned.values()) == [2, 2, 2, 2]
+@pytest.mark.parametrize(
+    ("wish", "left"),
+    [
+        (["--trials", "1"], lambda run: run.trial == 1),
+        (["--arms", "dense"], lambda run: run.arm == "dense"),
+        (["--rounds", "0"], lambda run: run.pruning_round == 0),
+        (
+            ["--trials", "0,1", "--arms", "winning_ticket", "--rounds", "1"],
+            lambda run: run.arm == "winning_ticket",
+        ),
+    ],
+)
+def test_a_plan_can_be_cut_to_trials_arms_and_rounds(capsys, store, plan, monkeypatch, wish, left):
+    asked = []
+    monkeypatch.setattr(workers, "execute", lambda chosen, *arguments, **options: asked.extend(chosen))
+    assert run(capsys, "train", "--device", "cpu", *wish)[0] == 0
+    assert asked == list(filter(left, plan)) and len(asked) == 2
 
 
 def test_runs_that_wait_for_others_are_named_with_what_they_wait_for(capsys, store):

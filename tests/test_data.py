@@ -213,6 +213,42 @@ def test_five_thousand_images_are_for_validation(monkeypatch):
     assert data.VALIDATION_SIZE == 5000
 
 
+# --- the order of the training images ----------------------------------------------------------------------------------
+
+
+def test_every_pass_over_the_data_holds_every_example_once_in_a_new_order():
+    passes = data.DataOrder(3, 50).take(150).view(3, 50).tolist()
+    assert [sorted(p) for p in passes] == [list(range(50))] * 3
+    assert passes[0] != passes[1] != passes[2] and passes[0] != list(range(50))
+
+
+@pytest.mark.parametrize("cuts", [[7] * 15, [105], [50, 55], [1, 104], [0, 60, 0, 45], [49, 2, 54]])
+def test_the_stream_does_not_depend_on_how_it_is_cut(cuts):
+    order = data.DataOrder(3, 50)
+    stream = torch.cat([order.take(count) for count in cuts])
+    assert torch.equal(stream, data.DataOrder(3, 50).take(105))
+
+
+def test_what_was_taken_is_not_changed_by_what_is_taken_later():
+    order = data.DataOrder(3, 50)
+    first = order.take(30)
+    copy = first.clone()
+    first.add_(1)
+    assert torch.equal(torch.cat([copy, order.take(30)]), data.DataOrder(3, 50).take(60))
+
+
+def test_an_order_of_nothing_is_refused_instead_of_going_on_for_ever():
+    with pytest.raises(ValueError, match="at least one example, got 0"):
+        data.DataOrder(3, 0)
+
+
+def test_orders_repeat_with_their_seed_differ_between_seeds_and_are_pinned():
+    assert torch.equal(data.DataOrder(3, 50).take(60), data.DataOrder(3, 50).take(60))
+    assert not torch.equal(data.DataOrder(3, 50).take(60), data.DataOrder(4, 50).take(60))
+    assert data.DataOrder(0, 55_000).take(4).tolist() == [42515, 13075, 39798, 29444]
+    assert data.DataOrder(2**63 - 1, 10).take(10).tolist() == [8, 3, 7, 2, 6, 0, 5, 9, 1, 4]
+
+
 # --- finding -----------------------------------------------------------------------------------------------------------
 
 

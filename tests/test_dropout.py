@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 import torch
 import torch.nn.functional as F
-from synthetic import dataset, double, protocol, pruned
+from synthetic import coarse, dataset, double, protocol, pruned
 
-from lth_utils import networks, paper, reference, training
+from lth_utils import layers, networks, paper, reference, training
 from lth_utils.data import DataOrder, scale_pixels
 
 ONE = torch.zeros((), dtype=torch.float64)
@@ -133,3 +133,16 @@ def test_the_paper_has_no_lenet_with_dropout():
 def test_an_impossible_rate_is_refused(rate):
     with pytest.raises(ValueError, match=f"dropout must be .* got {rate}"):
         dataclasses.replace(paper.protocol("conv2"), dropout=rate)
+
+
+def test_dropout_acts_on_both_hidden_layers_behind_the_convolutions():
+    weights, masks = coarse("conv2")
+    stack = layers.StackedNetwork("conv2", [weights], [masks])
+    first, second = next(training.dropout_noise(protocol("conv2", dropout=0.5), [3], ONE.float()))
+    assert first.shape == second.shape == (1, 256, 8)
+    images = torch.rand(1, 8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    silent = stack.logits(images, (first, torch.zeros_like(second)))
+    assert torch.equal(silent[0], weights["output.bias"][:, None].expand(10, 8))
+    without = stack.logits(images)
+    for noise in ((first, torch.ones_like(second)), (torch.ones_like(first), second)):
+        assert not torch.allclose(stack.logits(images, noise), without)

@@ -1,5 +1,7 @@
 """The figure and the ranking of notebook 05b say what the records say."""
 
+import math
+
 import fault_frame
 import pytest
 
@@ -40,6 +42,10 @@ def test_intervals_are_those_of_paired_differences_and_forget_what_trials_share(
     row = table.set_index("variant").loc["no_rewind"]
     assert row["test_accuracy_at_early_stop_low"] == pytest.approx(0.02)
     assert row["test_accuracy_at_end_estimate"] == pytest.approx(0.01)
+    spread = table.set_index("variant").loc["negatives_frozen"]
+    half = 4.302653 * 0.002 / math.sqrt(3)
+    assert spread["test_accuracy_at_early_stop_low"] == pytest.approx(0.01 - half)
+    assert spread["test_accuracy_at_early_stop_high"] == pytest.approx(0.01 + half)
 
 
 def test_another_ladder_is_interpolated_over_log_percent(frame):
@@ -63,10 +69,14 @@ def test_the_printed_ranking_names_every_fault_with_interval_and_trials(table):
 
 @pytest.mark.parametrize(
     ("variant", "least", "word"),
-    [("no_rewind", 0.01, "reproduced"), ("biases_pruned", 0.01, "not reproduced")],
+    [
+        ("no_rewind", 0.01, "reproduced"),
+        ("biases_pruned", 0.01, "not reproduced"),
+        ("negatives_frozen", 0.009, "inconclusive"),
+    ],
 )
 def test_a_suspect_is_judged_by_its_interval(table, variant, least, word):
-    assert fault_plots.judged(table, variant, least).endswith(f"at least 1.00 pp: {word}")
+    assert fault_plots.judged(table, variant, least).endswith(f"at least {100 * least:.2f} pp: {word}")
 
 
 def test_one_trial_judges_nobody():
@@ -81,7 +91,7 @@ def test_the_figure_holds_two_panels_per_fault_and_its_table_what_they_show(fram
     shown = [ax for ax in figure.axes if ax.axison]
     assert len(shown) == 2 * 14 and all(len(ax.lines) == 2 for ax in shown)
     texts = [text.get_text() for ax in shown for text in ax.texts]
-    assert texts == ["down to 37.90 %"]
+    assert texts == ["down to 0.379"]
     assert len(drawn) == (14 * 9 + 5) * 2  # faster pruning leaves the figure after its fourth round
     black = drawn[(drawn["variant"] == "") & (drawn["metric"] == "test_accuracy_at_early_stop")]
     assert black["mean"].tolist() == pytest.approx([0.979] * 9)

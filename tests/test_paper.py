@@ -222,7 +222,6 @@ def test_tickets_are_planned_as_deep_as_figures_1_and_5_plot_them(network):
     assert plotted["round"].max() == paper.PLOTTED_ROUNDS[network]
 
 
-@pytest.mark.parametrize("network", paper.WEIGHT_COUNTS)
-def test_every_table_of_networks_knows_the_same_networks(network):
-    assert network in paper.NETWORK_LABELS
-    assert paper.DATASETS[network] in ("mnist", "cifar10")
+def test_every_table_of_networks_knows_the_same_networks():
+    assert set(paper.WEIGHT_COUNTS) == set(paper.NETWORK_LABELS) == set(paper.DATASETS)
+    assert set(paper.DATASETS.values()) == {"mnist", "cifar10"}

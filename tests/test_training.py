@@ -12,7 +12,7 @@ from synthetic import coarse, dataset, double, protocol, pruned
 
 from lth_utils import layers, networks, paper, reference, training
 from lth_utils import masks as masking
-from lth_utils.data import scale_pixels
+from lth_utils.data import DataOrder, scale_pixels
 
 CURVES = ("validation_loss", "validation_accuracy")
 LONG = protocol(training_iterations=300, evaluation_interval=50, batch_size=10)
@@ -125,7 +125,7 @@ def test_a_stack_equals_the_reference_over_300_steps(expected, stacked, k):
 
 
 @pytest.mark.parametrize("k", range(2), ids=["dense", "round 3"])
-def test_a_stack_of_three_equals_three_stacks_of_one(data, small, stacked, k):
+def test_a_network_of_a_stack_equals_itself_trained_alone(data, small, stacked, k):
     with small_lenet():
         alone = train(data, LONG, [double(small[k][0])], [small[k][1]], [SEEDS[k]])[0]
     assert largest_difference(alone.final_weights, stacked[k].final_weights) < 1e-9
@@ -310,7 +310,7 @@ def test_a_decaying_rate_trains_as_torchs_own_schedule_does(data, initial):
     live = {name: value.clone().requires_grad_() for name, value in double(initial[0]).items()}
     optimizer = torch.optim.Adam(live.values(), lr=settings.learning_rate)
     schedule = torch.optim.lr_scheduler.StepLR(optimizer, 3, 0.1)
-    images, order = scale_pixels(data.train_images, "unit_interval").double(), training.DataOrder(5, 120)
+    images, order = scale_pixels(data.train_images, "unit_interval").double(), DataOrder(5, 120)
     for _ in range(8):
         batch = order.take(8)
         optimizer.zero_grad()
@@ -494,39 +494,6 @@ def test_a_pruned_convolutional_network_learns_in_lower_precision_and_keeps_its_
 # --- data order ------------------------------------------------------------------------------------------------------------
 
 
-def test_every_pass_over_the_data_holds_every_example_once_in_a_new_order():
-    passes = training.DataOrder(3, 50).take(150).view(3, 50).tolist()
-    assert [sorted(p) for p in passes] == [list(range(50))] * 3
-    assert passes[0] != passes[1] != passes[2] and passes[0] != list(range(50))
-
-
-@pytest.mark.parametrize("cuts", [[7] * 15, [105], [50, 55], [1, 104], [0, 60, 0, 45], [49, 2, 54]])
-def test_the_stream_does_not_depend_on_how_it_is_cut(cuts):
-    order = training.DataOrder(3, 50)
-    stream = torch.cat([order.take(count) for count in cuts])
-    assert torch.equal(stream, training.DataOrder(3, 50).take(105))
-
-
-def test_what_was_taken_is_not_changed_by_what_is_taken_later():
-    order = training.DataOrder(3, 50)
-    first = order.take(30)
-    copy = first.clone()
-    first.add_(1)
-    assert torch.equal(torch.cat([copy, order.take(30)]), training.DataOrder(3, 50).take(60))
-
-
-def test_an_order_of_nothing_is_refused_instead_of_going_on_for_ever():
-    with pytest.raises(ValueError, match="at least one example, got 0"):
-        training.DataOrder(3, 0)
-
-
-def test_orders_repeat_with_their_seed_differ_between_seeds_and_are_pinned():
-    assert torch.equal(training.DataOrder(3, 50).take(60), training.DataOrder(3, 50).take(60))
-    assert not torch.equal(training.DataOrder(3, 50).take(60), training.DataOrder(4, 50).take(60))
-    assert training.DataOrder(0, 55_000).take(4).tolist() == [42515, 13075, 39798, 29444]
-    assert training.DataOrder(2**63 - 1, 10).take(10).tolist() == [8, 3, 7, 2, 6, 0, 5, 9, 1, 4]
-
-
 def test_batches_of_a_stack_are_cut_from_the_stream_one_after_the_other(data, initial, monkeypatch):
     """What the networks see, image by image, is the stream of their seed, across evaluations and ends of passes."""
     seen, logits = [], layers.StackedNetwork.logits
@@ -542,7 +509,17 @@ def test_batches_of_a_stack_are_cut_from_the_stream_one_after_the_other(data, in
     assert len(seen) == 20
     for k, seed in enumerate((8, 9)):
         stream = torch.cat([batch[k] for batch in seen])
-        assert torch.equal(stream, images[training.DataOrder(seed, 120).take(160)])
+        assert torch.equal(stream, images[DataOrder(seed, 120).take(160)])
+
+
+def test_measures_do_not_depend_on_the_batches_they_are_taken_in(data, initial, monkeypatch):
+    settings, masks = protocol(train_evaluation_examples=50), [pruned("lenet", 0), pruned("lenet", 3)]
+    whole = train(data, settings, initial[:2], masks)
+    monkeypatch.setitem(training.EVALUATION_BATCH, "lenet", 7)
+    for one, other in zip(whole, train(data, settings, initial[:2], masks), strict=True):
+        assert np.allclose(one.curves["validation_loss"], other.curves["validation_loss"], atol=1e-6)
+        for name in ("test_accuracy_at_early_stop", "test_accuracy_at_end", "train_accuracy_at_end"):
+            assert getattr(one, name) == getattr(other, name)
 
 
 def test_a_network_that_is_broken_from_the_start_is_recorded_and_leaves_its_neighbour_alone_bit_for_bit():

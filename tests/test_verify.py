@@ -144,7 +144,7 @@ def test_a_mask_of_equal_size_that_does_not_follow_from_the_dense_weights_is_fou
     assert any("cannot be read" in problem for problem in verify.check_masks(frame, store).problems)
 
 
-def test_masks_of_float32_runs_are_those_of_the_chain_that_they_borrow_from(frame, monkeypatch):
+def test_masks_of_float32_runs_are_those_of_the_chain_that_they_borrow_from(monkeypatch):
     plan = experiments.plan("conv2", "reduced", 4)
     run = next(run for run in plan if run.variant == experiments.FLOAT32 and run.arm == "winning_ticket")
     asked = []
@@ -238,9 +238,11 @@ def test_a_run_is_retrained_on_as_many_threads_as_it_had_where_that_was_a_cpu(
     monkeypatch.setattr(
         spot_check.training, "train", lambda *a, **b: seen.append(torch.get_num_threads()) or train(*a, **b)
     )
-    spot_check.retrain(ticket | {"device": device}, frame, folder=store)
-    assert (seen, torch.get_num_threads()) == ([threads], 2)
-    torch.set_num_threads(before)
+    try:
+        spot_check.retrain(ticket | {"device": device}, frame, folder=store)
+        assert (seen, torch.get_num_threads()) == ([threads], 2)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_another_curve_another_seed_and_another_mask_are_outside(store, frame, ticket):

@@ -14,6 +14,7 @@ from lth_utils.checks import CheckFailed
 from lth_utils.data import Dataset
 from lth_utils.faults import injected
 from lth_utils.faults.injected import Fault
+from lth_utils.masks import Weights
 from lth_utils.paper import Protocol
 from lth_utils.reference import Parts
 
@@ -47,7 +48,7 @@ def caught(fault: Fault) -> dict[str, str]:
     initial = networks.initial_weights("lenet", 0)
     copy = {name: value.clone() for name, value in initial.items()}
     parts = fault.parts(injected.iterations_per_epoch(protocol, data))
-    parts = _watched(parts, copy, found, protocol)
+    parts = _watched(parts, initial, copy, found, protocol)
     seeds = list(range(ROUNDS))
     with _one_thread():
         rounds = reference.iterative_pruning(initial, seeds, fault.changed(protocol), trained_on, parts)
@@ -82,8 +83,8 @@ def _after_training(found, trained, protocol):
     found.run(checks.training_ran_to_its_end, trained.iterations[-1], protocol.training_iterations)
 
 
-def _watched(parts: Parts, copy: dict, found: _Findings, protocol: Protocol) -> Parts:
-    """The same parts, with the checks of a round's start before its first step."""
+def _watched(parts: Parts, initial: Weights, copy: Weights, found: _Findings, protocol: Protocol) -> Parts:
+    """The same parts, with the checks of a round's start before its first step; copy: of the initial weights."""
     starting = []
 
     def optimizer(weights, protocol):
@@ -93,7 +94,7 @@ def _watched(parts: Parts, copy: dict, found: _Findings, protocol: Protocol) -> 
     def step(network, weights, masks, optimizer, images, labels):
         if starting:
             starting.clear()
-            found.run(checks.saved_weights_are_copies, weights, copy)
+            found.run(checks.saved_weights_are_copies, weights, initial)
             found.run(checks.weights_are_rewound, weights, copy, masks)
             found.run(checks.optimizer_owns_the_live_weights, optimizer, weights)
             found.run(checks.optimizer_starts_without_state, optimizer)

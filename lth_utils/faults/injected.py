@@ -1,4 +1,4 @@
-"""Thirteen ways to get the algorithm wrong, each found in public code, and the parts that carry them out.
+"""Ways to get the algorithm wrong, most of them found in public code, and the parts that carry them out.
 
 A fault changes one thing: a part of `reference`, a setting of the protocol, or the data. What lasts over the rounds of
 a chain (an optimizer, a count of steps) lives in the closures that `Fault.parts` makes afresh for every chain; it is
@@ -248,7 +248,7 @@ FAULTS = (
         label="learning rate decays across rounds",
         mistake="a step decay is never set back",
         parts=decaying_across_rounds,
-        caught_by=("learning_rate_starts_at",),
+        caught_by=("learning_rate_starts_at", "survivors_of_both_signs_moved"),
     ),
     Fault(
         name="negatives_frozen",

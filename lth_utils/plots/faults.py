@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
+from lth_utils import paper
 from lth_utils.claims.statistics import decision, t_interval
 from lth_utils.plots import style, tables
 from lth_utils.plots.comparisons import VERDICTS
@@ -18,8 +19,9 @@ from lth_utils.plots.panels import Drawing
 
 COLUMNS = 5
 METRICS = ("test_accuracy_at_early_stop", "early_stop_iteration")
-SHORT_LABELS = {METRICS[0]: "Test\naccuracy", METRICS[1]: "Early-stop\niteration"}
+SHORT_LABELS = {METRICS[0]: "Accuracy at\nearly-stop", METRICS[1]: "Early-stop\niteration"}
 READ_AT = 17.0  # percent of weights
+RUNGS = [paper.percent_remaining("lenet", pruning_round) for pruning_round in (0, 3, 7)]  # that have a tick
 LAST_RUNG = 12.0  # percent; a fault that prunes faster goes on, the correct protocol does not
 
 
@@ -71,15 +73,15 @@ def _panel(ax, rows, network, metric, limits):
         x = line["percent_remaining"]
         ax.vlines(x, line["minimum"], line["maximum"], color=hue, linewidth=0.7, alpha=0.6)
         ax.plot(x, line["mean"], color=hue, linewidth=1.1, marker="o", markersize=1.8)
-    style.percent_axis(ax, [100, 50, 20])
+    style.percent_axis(ax, RUNGS)
     ax.set_xlim(108, LAST_RUNG)
-    ax.set_xticks([100, 50, 20], ["100", "50", "20"])
+    ax.set_xticks(RUNGS, [style.percent(rung) for rung in RUNGS])
     ax.set_xlabel("")
     style.value_axis(ax, metric, "", limits)
     ax.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5]))
     worst = line["mean"].min()
     if limits and worst < limits[0]:
-        text = f"down to {tables.decimals(metric, worst)} %"
+        text = f"down to {worst:.3f}"
         ax.text(0.97, 0.06, text, transform=ax.transAxes, fontsize=6, ha="right", color=style.NEUTRAL)
 
 
