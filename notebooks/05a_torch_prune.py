@@ -23,8 +23,8 @@
 # weights, repeat. The paper does not use torch.
 #
 # **Earlier attempt.** An unfinished reproduction of 2020 (`grantgasser/lottery-ticket-hypothesis-reproduction`) says
-# that torch's prune module "worked well for one-shot pruning and failed for iterative pruning", and that "test accuracy
-# goes down significantly the more we prune".
+# that torch's prune module worked for one-shot pruning and failed for iterative pruning, and that "test accuracy goes
+# down significantly the more we prune".
 #
 # **If the library failed we would expect** its masks to leave those of `lth_utils.masks` from the second round on, with
 # everything else equal.
@@ -73,7 +73,7 @@ from lth_utils.plots import traps
 
 torch.set_num_threads(1)
 print(notebooks.check_profile(profile))
-print("here every profile trains the same: toys, and one Lenet on noise")
+print("this notebook reads no record: at every profile it trains the same toys, and two Lenets on noise")
 print("torch", torch.__version__.split("+")[0])
 
 # %% [markdown]
@@ -102,7 +102,7 @@ def train(layer: nn.Module, optimizer: torch.optim.Optimizer, iterations: int) -
 # %% [markdown]
 # `l1_unstructured` renames the parameter to `weight_orig`, adds a buffer `weight_mask`, and leaves in `layer.weight` a
 # plain tensor: their product. A hook recomputes it before every forward pass. A further call looks only where the mask
-# is still one, so **amount is a fraction of what remains**. Nearly every trap loses the mask or reads an old product.
+# is still one, so **amount is a fraction of what remains**. Half of the traps lose the mask or read an old product.
 
 # %% tags=["nbval-check-output"]
 layer = toy()
@@ -214,7 +214,7 @@ stale = layer.weight.detach().clone()
 try:
     train(layer, SGD(layer.parameters(), lr=0.01), iterations=2)
 except RuntimeError as error:
-    print("training:", str(error)[:48])
+    print("training:", str(error).split(" (")[0])
 assert torch.equal(layer.weight, stale) and not torch.equal(layer.weight_orig * layer.weight_mask, stale)
 print("has a mask:", hasattr(layer, "weight_mask"), " is_pruned:", prune.is_pruned(layer))
 
@@ -232,7 +232,7 @@ prune.l1_unstructured(layer, "weight", amount=0.2)
 try:
     deepcopy(layer)
 except RuntimeError as error:
-    print("deepcopy:", str(error)[:46])
+    print("deepcopy:", str(error).split(" (")[0])
 with torch.no_grad():
     layer(inputs)
 copied = deepcopy(layer)
@@ -441,7 +441,8 @@ model.load_state_dict(initial)
 layers = {f"{name}.weight": model.get_submodule(name) for name in ("fc1", "fc2", "output")}
 
 # %% [markdown]
-# This loop is all that a user of the module needs.
+# Without the lines that fill `ours` and `theirs`, this loop is all that a user of the module needs. Its sixth pruning is
+# compared with nothing: the reference's sixth round trains under the fifth mask.
 
 # %%
 original = {name: value.clone() for name, value in initial.items()}
@@ -482,7 +483,7 @@ for pruning_round, ticket in enumerate(theirs[:5], start=1):
 assert all(map(all, agreement))
 
 # %% [markdown]
-# ## Verdict on the quoted sentence
+# ## Verdict on the earlier attempt
 #
 # The first two statements are about masks, so the table above decides them. The third is about accuracy, which noise
 # cannot have.
@@ -490,12 +491,12 @@ assert all(map(all, agreement))
 # %% tags=["nbval-check-output"]
 word = {True: "reproduced", False: "not reproduced"}
 verdicts = {
-    "worked well for one-shot pruning": word[all(agreement[0])],
-    "failed for iterative pruning": word[not all(map(all, agreement))],
+    "the module works for one-shot pruning": word[all(agreement[0])],
+    "the module fails for iterative pruning": word[not all(map(all, agreement))],
     "test accuracy goes down significantly the more we prune": "not run",
 }
 for statement, verdict in verdicts.items():
-    print(f'"{statement}": {verdict}')
+    print(f"{statement}: {verdict}")
 
 # %% [markdown]
 # ## Checks for your own model
@@ -510,13 +511,13 @@ for statement, verdict in verdicts.items():
 # ## Discussion
 #
 # The library prunes the right weights, in one round and in many. Its fault is silence: three of eight traps raise an
-# error somewhere, and those that cost a reproduction most (a forgotten mask, a rewind that spares the weights, a
-# control that is no control) print nothing. The earlier attempt met at least three: its count stood still through
-# `remove()`, it measured a mass where it meant a count, and its optimizer stayed with a replaced model. One round
+# error somewhere; a forgotten mask, a rewind that spares the weights and a control that is no control print nothing.
+# Notebook 05b measures what such mistakes cost. The earlier attempt met at least three traps: it called `remove()`
+# between rounds, it measured a mass where it meant a count, and its optimizer stayed with a replaced model. One round
 # hides the first two: with one call there is no mask to lose and no second ratio to misread.
 #
 # Our own masks are plain boolean tensors in `lth_utils.masks`. Not because torch's are wrong: plain tensors are
-# easier to stack, to compare and to assert. A reader who likes the module needs the loop above and nothing else.
+# easier to stack, to compare and to assert. A reader who likes the module needs that loop and nothing else.
 #
 # *Limits.* One pinned version of torch, on the CPU, unstructured pruning by magnitude. Where magnitudes tie we prune
 # in index order and torch promises no order; the counts agree still. What each fault costs in accuracy needs a data
@@ -529,4 +530,4 @@ for statement, verdict in verdicts.items():
 # - `remove()` between rounds holding the count where the first round left it;
 # - a sum of magnitudes that reads like a failed second round and is none;
 # - a "rewind" that spares every weight, and a "random reinit" that draws none;
-# - pruned weights that stay put under the hook, a new optimizer and no weight decay, and move if one of them is missing.
+# - pruned weights that stay put under the hook, a new optimizer and no weight decay, and may move if one is missing.

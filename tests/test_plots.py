@@ -148,6 +148,12 @@ def test_dropout_is_drawn_beside_the_tickets_and_the_dense_network_without_it():
     assert [ax.get_title(loc="left") for ax in figure.axes] == ["no records of Conv-4, Conv-6 yet"] * 2
 
 
+def test_figure_14_can_leave_out_networks_whose_panel_stands_elsewhere():
+    figure, table = plots.figure_14(lenet(), ("conv2", "conv6"))
+    assert [ax.get_title(loc="left").split(":")[0] for ax in figure.axes] == ["Conv-2", "Conv-6"]
+    assert set(table["panel"]) == {"2", "4"}
+
+
 def test_the_papers_procedures_differ_in_lightness_as_ours_do():
     figure, table = plots.figure_9(lenet().iloc[:0])
     grey = {}

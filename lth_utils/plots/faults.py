@@ -5,7 +5,6 @@ protocol. Differences are taken within each trial, whose networks share initial 
 """
 
 import math
-import textwrap
 
 import numpy as np
 import pandas as pd
@@ -57,7 +56,7 @@ def small_multiples(
                 ax.tick_params(labelleft=False)
         column[1].tick_params(labelbottom=place + width >= len(order))
         setting = shown.loc[shown["variant"] == order[place], "setting"].iloc[0]
-        style.remark(column[0], textwrap.fill(setting, 105 // width))
+        style.remark(column[0], setting)
     figure.supxlabel("Percent of Weights Remaining", fontsize=8)
     hue = style.color(frame["network"].iloc[0])
     style.legend(

@@ -4,6 +4,7 @@ Takes tidy records (curves for Figures 3 and 11) and returns (figure, table); wh
 scale but the paper's, stands above it.
 """
 
+import math
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -86,11 +87,6 @@ FIGURES = {  # the paper's figure -> its panels, left to right, top to bottom
         ),
     ),
 }
-GRIDS = {  # rows and columns
-    **dict.fromkeys(("1", "5", "14"), (2, 2)),
-    **dict.fromkeys(("4", "12", "13"), (2, 3)),
-    **dict.fromkeys(("6", "9"), (1, 2)),
-}
 
 
 def figure_1(frame: pd.DataFrame) -> Drawing:
@@ -130,9 +126,9 @@ def figure_13(frame: pd.DataFrame) -> Drawing:
     return _compose("13", frame)
 
 
-def figure_14(frame: pd.DataFrame) -> Drawing:
+def figure_14(frame: pd.DataFrame, networks: tuple[str, ...] = ("lenet", *CONVS)) -> Drawing:
     """Tickets, random reinits and random sparsity at the end of training, one panel per network (Appendix E)."""
-    return _compose("14", frame)
+    return _compose("14", frame, networks)
 
 
 def figure_3(curves: pd.DataFrame) -> Drawing:
@@ -146,14 +142,23 @@ def figure_11(curves: pd.DataFrame) -> Drawing:
 
 
 @style.styled
-def _compose(name, frame):
-    """One of the paper's figures over P_m: every panel of FIGURES[name], one legend, the paper in grey underneath."""
-    rows, columns = GRIDS[name]
+def _compose(name, frame, networks=("lenet", *CONVS)):
+    """One of the paper's figures over P_m: its panels on these networks, one legend, the paper in grey underneath.
+
+    Up to three panels stand in one row, more in two; they keep their numbers in FIGURES[name].
+    """
+    shown = {
+        str(number): panel
+        for number, panel in enumerate(FIGURES[name], 1)
+        if set(panel.networks) <= set(networks)
+    }
+    rows = 1 if len(shown) <= 3 else 2
+    columns = math.ceil(len(shown) / rows)
     figure = style.new_figure(rows, columns, height=2.7 if rows == 1 else 2.2)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     laptop = "quick" in set(frame["scale"]) if len(frame) else False
     parts = []
-    for number, (ax, panel) in enumerate(zip(axes, FIGURES[name], strict=False), 1):
+    for ax, (number, panel) in zip(axes, shown.items(), strict=False):
         chosen = _select(frame, panel)
         _remark(ax, chosen, panel, laptop)
         if laptop and not len(chosen):
@@ -164,9 +169,9 @@ def _compose(name, frame):
         _, table = panels.against_percent_remaining(
             chosen, panel.metric, ax=ax, paper_panel=paper_panel, scale=panel.scale, limits=limits
         )
-        table.insert(0, "panel", str(number))
+        table.insert(0, "panel", number)
         parts.append(table)
-    for ax in axes[len(FIGURES[name]) :]:
+    for ax in axes[len(shown) :]:
         ax.set_axis_off()
     table = pd.concat(parts, ignore_index=True)
     style.legend(figure, panels.handles(table))

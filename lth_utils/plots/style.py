@@ -5,6 +5,7 @@ paper, and the cividis ramp over log P_m where learning curves of one network ov
 """
 
 import math
+import textwrap
 from collections.abc import Iterable
 
 import matplotlib
@@ -131,7 +132,7 @@ def percent_axis(ax: Axes, rungs: Iterable[float], scale: str = "log") -> None:
     On a log axis every third or, in narrow panels, every sixth round of 20 % keeps its tick.
     """
     values = sorted(set(rungs), reverse=True)
-    wide = ax.get_position().width * ax.figure.get_figwidth() > 2.4
+    wide = _width(ax) > 2.4
     gap = 0.55 if wide else 0.3
     chosen = values[:1]
     for value in values[1:]:
@@ -180,8 +181,15 @@ def iteration_ticks(axis) -> None:
 
 
 def remark(ax: Axes, text: str) -> None:
-    """A small line above a panel, outside its data: which network, which scale, what is missing."""
-    ax.set_title(text, loc="left", fontsize=7, color=NEUTRAL)
+    """Small print above a panel, outside its data and no wider: which network, which scale, what is missing."""
+    characters = int(22 * _width(ax))  # so many of this size in an inch
+    lines = [textwrap.fill(line, characters) for line in text.splitlines()]
+    ax.set_title("\n".join(lines), loc="left", fontsize=7, color=NEUTRAL)
+
+
+def _width(ax):
+    """Inches, before the layout is made."""
+    return ax.get_position().width * ax.figure.get_figwidth()
 
 
 def sample(label: str, **keywords) -> Line2D:
