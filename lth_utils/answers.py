@@ -15,7 +15,7 @@ from pathlib import Path
 from lth_utils import ROOT
 
 PROBLEM_FOUND = 1
-FIGURES = ("1", "3", "4", "5", "9", "11", "12", "13", "14")
+FIGURES = ("1", "3", "4", "5", "6", "9", "11", "12", "13", "14")
 WHILE_TRAINING = ("3", "11")
 
 
@@ -150,7 +150,8 @@ def figure(options):
         raise ValueError(f"a figure is written as .png, with a .csv beside it: {path} does not end so")
     frame = _adopted()
     variants = {"conv6": "conv_rate_10"} if name == "1" else {}  # the Conv-6 of Figure 1 is another network
-    frame = frame[frame["variant"] == [variants.get(network, "") for network in frame["network"]]]
+    usual = frame["variant"] == [variants.get(network, "") for network in frame["network"]]
+    frame = frame[usual | frame["variant"].eq("dropout") if name == "6" else usual]
     if name in WHILE_TRAINING:
         frame = records.curves(frame[frame["network"] == "lenet"])
     drawn, table = getattr(plots, f"figure_{name}")(frame)

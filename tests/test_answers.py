@@ -155,7 +155,7 @@ def test_figures_of_curves_and_of_several_networks_go_into_build_by_default(
     capsys, store, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(answers, "ROOT", tmp_path)
-    for name in ("1", "3"):
+    for name in ("1", "3", "6"):
         assert run(capsys, "figure", name)[0] == 0
         assert (tmp_path / "build" / "figures" / f"figure_{name}.png").exists()
 
