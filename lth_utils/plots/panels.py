@@ -115,12 +115,13 @@ def handles(table):
             hollow = look["markerfacecolor"] == "white"
             look |= {"color": style.NEUTRAL, "markeredgecolor": style.NEUTRAL}
             look["markerfacecolor"] = "white" if hollow else style.NEUTRAL
-        entries.append(style.sample(tables.series_label({"arm": arm, "procedure": procedure}), **look))
+        label = tables.series_label({"arm": arm, "procedure": procedure})
+        entries.append(style.sample(label if len(ours) else f"the paper's {label}", **look))
     if (ours["percent_remaining"] > 99.95).any():
         entries.append(style.sample("dense", color=style.DENSE, marker="s", linestyle="none", markersize=3.6))
     if "censored" in ours and (ours["censored"] > 0).any():
         entries.append(style.sample("minimum at last evaluation", color=style.NEUTRAL, **style.CENSORED))
-    if (table["source"] == "paper").any():
+    if len(ours) and (table["source"] == "paper").any():
         entries.append(style.sample("the paper's curves", color=style.PAPER))
     return entries
 
