@@ -4,6 +4,7 @@ Not a test. Images are noise around one random pattern per class, so a network l
 """
 
 import dataclasses
+import hashlib
 from functools import cache
 
 import torch
@@ -43,6 +44,18 @@ def protocol(network="lenet", **changes) -> paper.Protocol:
     """The paper's protocol, cut to four iterations of eight images unless told otherwise."""
     quick = {"training_iterations": 4, "evaluation_interval": 2, "batch_size": 8}
     return dataclasses.replace(paper.protocol(network), **(quick | changes))
+
+
+def digest(weights) -> str:
+    """SHA-256 over all values of a dict of tensors, in its order."""
+    return hashlib.sha256(
+        b"".join(value.detach().numpy().tobytes() for value in weights.values())
+    ).hexdigest()
+
+
+def equal(first, second) -> bool:
+    """Whether two dicts of tensors hold the same names and, bit for bit, the same values."""
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 def double(weights) -> dict:

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from synthetic import protocol
+from synthetic import equal, protocol
 
 from lth_utils import experiments, networks
 from lth_utils import masks as masking
@@ -50,10 +49,6 @@ def template(tmp_path_factory, trained):
 def chain(tmp_path, template):
     """The chain of one trial after its second ticket."""
     return Chain(Path(shutil.copytree(template.folder, tmp_path / "store")))
-
-
-def equal(first, second):
-    return all(torch.equal(first[name], second[name]) for name in first)
 
 
 def contents(folder):

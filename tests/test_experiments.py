@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 import torch
-from synthetic import protocol
+from synthetic import equal, protocol
 
 from lth_utils import experiments, networks, paper, records, rewinding
 from lth_utils import masks as masking
@@ -300,10 +300,6 @@ def trained(tmp_path_factory):
             chain.keep_weights(link, final[0], {})
         masks = masking.prune_smallest(final[-1], masks, link.protocol.pruning_rates)
     return chain, final
-
-
-def equal(first, second):
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
 def own_initial(trial=0):

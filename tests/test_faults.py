@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import synthetic
 import torch
+from synthetic import equal
 
 from lth_utils import checks, faults, masks, networks, paper, reference
 from lth_utils.faults import audit, injected
@@ -34,10 +35,6 @@ def correct(data):
     return pruned("", data)[0]
 
 
-def same(first, second):
-    return all(torch.equal(first[name], second[name]) for name in first)
-
-
 # --- what the faults do ----------------------------------------------------------------------------------------------------
 
 
@@ -62,7 +59,7 @@ def test_there_are_thirteen_faults_a_correct_protocol_and_a_second_reading():
 )
 def test_faults_that_need_a_second_round_leave_the_dense_network_alone(name, data, correct):
     rounds, _ = pruned(name, data, 1)
-    assert same(rounds[0].final_weights, correct[0].final_weights)
+    assert equal(rounds[0].final_weights, correct[0].final_weights)
     assert rounds[0].validation_losses == correct[0].validation_losses
 
 
@@ -100,22 +97,22 @@ def test_without_a_mask_pruned_weights_start_at_zero_and_grow(data):
 def test_without_rewinding_a_round_starts_where_the_last_one_ended(data):
     first, second, third = pruned("no_rewind", data)[0]
     for before, after in ((first, second), (second, third)):
-        assert same(after.first_weights, masks.apply(before.final_weights, after.masks))
+        assert equal(after.first_weights, masks.apply(before.final_weights, after.masks))
 
 
 def test_aliased_weights_are_right_after_the_first_reset_and_trained_after_the_second(data, correct):
     (_, second, third), left = pruned("initial_weights_aliased", data)
     pristine = networks.initial_weights("lenet", 0)
-    assert same(second.first_weights, correct[1].first_weights)
-    assert same(third.first_weights, masks.apply(second.final_weights, third.masks))
-    assert not same(left, pristine)
+    assert equal(second.first_weights, correct[1].first_weights)
+    assert equal(third.first_weights, masks.apply(second.final_weights, third.masks))
+    assert not equal(left, pristine)
 
 
 def test_a_stale_optimizer_trains_the_first_round_only(data):
     first, second, third = pruned("stale_optimizer", data)[0]
-    assert not same(first.first_weights, first.final_weights)
-    assert same(second.first_weights, second.final_weights)
-    assert same(third.first_weights, third.final_weights)
+    assert not equal(first.first_weights, first.final_weights)
+    assert equal(second.first_weights, second.final_weights)
+    assert equal(third.first_weights, third.final_weights)
 
 
 def test_carried_moments_go_on_counting_and_move_no_pruned_weight(data):

@@ -27,9 +27,9 @@ def lenet():
 
 
 @pytest.fixture(scope="module")
-def nothing():
+def nothing(tmp_path_factory):
     """The state before the first run: no record at all."""
-    return records.read()[:0]
+    return records.read(tmp_path_factory.mktemp("empty"))
 
 
 # --- README.md ---------------------------------------------------------------------------------------------------

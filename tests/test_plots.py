@@ -19,7 +19,6 @@ from lth_utils import claims, paper, plots
 from lth_utils.plots import pictures, style, tables
 
 METRICS = [*tables.FIVE_PANELS, "validation_accuracy_at_early_stop"]
-ITERATIONS = {"lenet": 50_000, "conv2": 20_000, "conv4": 25_000, "conv6": 30_000}
 FIGURES = sorted(plots.FIGURES, key=int)
 
 
@@ -40,7 +39,8 @@ def runs(
         )
         row |= dict(variant="", pruning_round=rung, percent_remaining=paper.percent_remaining(network, rung))
         row |= dict(
-            training_iterations=ITERATIONS[network], early_stop_iteration=4000 + 100 * rung + 1000 * trial
+            training_iterations=paper.protocol(network).training_iterations,
+            early_stop_iteration=4000 + 100 * rung + 1000 * trial,
         )
         row |= {metric: 0.96 + 0.001 * rung + 0.01 * trial + 0.002 * replicate for metric in METRICS[1:]}
         rows.append(row | more)
@@ -199,7 +199,7 @@ def test_scales_are_never_averaged_together():
 
 def test_a_minimum_at_the_last_evaluation_is_marked_as_a_lower_bound():
     frame = runs(trials=1)
-    frame.loc[1, "early_stop_iteration"] = ITERATIONS["lenet"]
+    frame.loc[1, "early_stop_iteration"] = 50_000
     figure, table = plots.against_percent_remaining(frame, "early_stop_iteration")
     assert list(table["censored"]) == [0, 1]
     marks = [line.get_ydata() for line in figure.axes[0].lines if line.get_marker() == "^"]

@@ -1,11 +1,10 @@
 """The reference algorithm, step by step and round by round: the bugs of published code would fail here."""
 
 import dataclasses
-import hashlib
 
 import pytest
 import torch
-from synthetic import dataset, protocol, pruned
+from synthetic import dataset, digest, protocol, pruned
 
 from lth_utils import masks as masking
 from lth_utils import networks, paper, reference
@@ -13,12 +12,6 @@ from lth_utils.reference import Parts
 
 SHORT = protocol(training_iterations=20, evaluation_interval=5)
 SEEDS = [11, 12, 13, 14]
-
-
-def digest(weights):
-    return hashlib.sha256(
-        b"".join(value.detach().numpy().tobytes() for value in weights.values())
-    ).hexdigest()
 
 
 @pytest.fixture(scope="module")

@@ -2,13 +2,12 @@
 
 import contextlib
 import dataclasses
-import hashlib
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from synthetic import coarse, dataset, double, protocol, pruned
+from synthetic import coarse, dataset, digest, double, protocol, pruned
 
 from lth_utils import layers, networks, paper, reference, training
 from lth_utils import masks as masking
@@ -44,10 +43,6 @@ def train(data, settings, weights, masks, seeds=None, network="lenet", **options
         data=data,
         **options,
     )
-
-
-def digest(weights):
-    return hashlib.sha256(b"".join(value.numpy().tobytes() for value in weights.values())).hexdigest()
 
 
 def same(first, second):
