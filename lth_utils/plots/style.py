@@ -106,7 +106,7 @@ def line(network: str, arm: str, procedure: str = "iterative") -> dict:
     }
 
 
-def paper_line(arm: str, procedure: str = "iterative") -> dict:
+def paper_line(arm: str, procedure: str) -> dict:
     """Arguments of Axes.plot for the paper's own curve: grey, line style and lightness as ours, no marker."""
     return {"color": PAPER_GREYS[procedure], "linestyle": LINES[arm], "linewidth": 1.0, "zorder": 2}
 
