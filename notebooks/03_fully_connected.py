@@ -153,7 +153,8 @@ print(judged("C56", "C57"))
 # ## Figure 4: pruned to the end
 #
 # Six panels over P_m, the paper's in grey. Solid: tickets. Dashed, hollow: the same masks with new weights. Pale:
-# one-shot, ours and the paper's. Look where the solid line turns, and how the dashed one only climbs from half the weights on.
+# one-shot, ours and the paper's. Look where the solid line turns, and how the dashed one only climbs from half the
+# weights on.
 
 # %%
 figure, table = plots.figure_4(runs)

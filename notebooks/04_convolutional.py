@@ -237,7 +237,7 @@ for differences in (sooner, better):
 # %%
 figure, table = plots.figure_6(everything)
 alt = (
-    "Figure 6, the paper's curves in grey: with dropout tickets are more accurate and stop later.\n"
+    "Figure 6, the paper's curves in grey: with dropout most tickets are more accurate, and all stop later.\n"
     + plots.alt_text(table)
 )
 plots.save(figure, table, "04_figure_6", profile, alt=alt)
@@ -347,8 +347,8 @@ plots.save(figure, table, "04_filters", profile, alt=alt)
 
 # %% [markdown]
 # *Each row has its own scale, the same for all its filters; grey is zero.* A weight that is left has nearly the colour
-# above it: training moves the filters little. How far is each layer pruned, and does
-# pruning ever empty a whole filter or unit?
+# above it: training moves the filters little. How far is each layer pruned, and does pruning ever empty a whole filter
+# or unit?
 
 # %% tags=["nbval-check-output"]
 chosen = [run for run in tickets if run.pruning_round in (4, 8) or run == smallest]
@@ -382,7 +382,6 @@ plots.save(figure, table, "04_places", profile, alt=alt)
 # %% [markdown]
 # *Trial 0.* No unit of Conv-2 is emptied; the corners and the centre of the feature map keep most weights. Last, test
 # images on which the dense network of trial 0 is wrong and surest after its last iteration, with label and reading.
-# Raw pixels and overfitting drive its confidence up to one.
 
 # %%
 errors, names = kept.errors(smallest), data.CLASS_NAMES["cifar10"]
@@ -488,10 +487,10 @@ for scale, waves in scales.items():
 # are ahead there.
 #
 # Our runs end at two and a half times the dense network's early stop. The paper's controls at 9 % and 5 % stop later
-# than that, so here their iterations are lower bounds, a part of their lag in accuracy is the length of our runs, and
-# conditions that ask for a ratio of 2.5 (C03, C33) cannot be met. So the ticket wins by speed, by more than we can
-# measure; by accuracy two trials show it at the smallest rung alone, and runs of the paper's length would tell how
-# much of that stays.
+# than that: a lower loss may lie beyond our last iteration, a part of their lag in accuracy may be the length of our
+# runs, and conditions that ask for a ratio of 2.5 (C03, C33) are out of reach short of the very end. So the ticket
+# wins by speed; by accuracy two trials show it at the smallest rung alone, and runs of the paper's length would tell
+# how much of that stays.
 #
 # *Two trials* give a direction and no more, and would be inconclusive at any scale. Reduced scale gets no verdict
 # however many there are: shorter runs in bfloat16 are another protocol.
