@@ -149,9 +149,6 @@ def figure(options):
     if path.suffix != ".png":
         raise ValueError(f"a figure is written as .png, with a .csv beside it: {path} does not end so")
     frame = _adopted()
-    variants = {"conv6": "conv_rate_10"} if name == "1" else {}  # the Conv-6 of Figure 1 is another network
-    usual = frame["variant"] == [variants.get(network, "") for network in frame["network"]]
-    frame = frame[usual | frame["variant"].eq("dropout") if name == "6" else usual]
     if name in WHILE_TRAINING:
         frame = records.curves(frame[frame["network"] == "lenet"])
     drawn, table = getattr(plots, f"figure_{name}")(frame)

@@ -64,7 +64,7 @@ def curves(arms=(("dense", 0), ("winning_ticket", 3), ("winning_ticket", 7), ("r
     rows = []
     for (arm, rung), trial, iteration in itertools.product(arms, range(2), range(100, last + 1, 100)):
         row = dict(network="lenet", arm=arm, procedure="iterative", trial=trial, replicate=0, scale="paper")
-        row |= dict(percent_remaining=paper.percent_remaining("lenet", rung), iteration=iteration)
+        row |= dict(percent_remaining=paper.percent_remaining("lenet", rung), iteration=iteration, variant="")
         row |= dict(
             validation_loss=30 / iteration + trial, validation_accuracy=0.9, test_accuracy=0.95 + trial / 100
         )
@@ -254,6 +254,22 @@ def test_a_network_that_is_missing_among_others_is_named():
     figure, _ = plots.figure_1(pd.concat([runs("conv2"), runs("conv4")], ignore_index=True))
     remarks = [ax.get_title(loc="left") for ax in figure.axes]
     assert remarks == [plots.NO_RECORDS, "no records of Conv-6 yet"] * 2
+
+
+def test_the_conv6_of_figure_1_is_pruned_more_slowly_and_a_stand_in_is_named():
+    usual = runs("conv6")
+    named = ["Conv-6 pruned" in ax.get_title(loc="left") for ax in plots.figure_1(usual)[0].axes]
+    assert named == [False, True, False, True]
+    slower = usual.assign(variant="conv_rate_10", early_stop_iteration=7)
+    figure, table = plots.figure_1(pd.concat([usual, slower], ignore_index=True))
+    assert not any("Conv-6 pruned" in ax.get_title(loc="left") for ax in figure.axes)
+    assert set(ours(table[table["panel"] == "2"])["mean"]) == {7}
+
+
+def test_figures_leave_variants_out_that_they_are_not_about():
+    variants = [runs("conv2").assign(variant=name, early_stop_iteration=7) for name in ("float32", "dropout")]
+    _, table = plots.figure_5(pd.concat([runs("conv2"), *variants], ignore_index=True))
+    assert 7 not in set(ours(table)["mean"])
 
 
 def test_no_records_at_all_still_draw_the_paper():
