@@ -68,10 +68,7 @@ print("rank A:    ", summaries.counts_text(comparison[comparison["rank"] == "A"]
 # the dotted ones (random sparse networks) leave them, and whether ours lie on the grey ones.
 
 # %%
-drawn = scored[
-    (scored["variant"] == "conv_rate_10") | ((scored["variant"] == "") & (scored["network"] != "conv6"))
-]
-figure, table = plots.figure_1(drawn)
+figure, table = plots.figure_1(scored)
 plots.save(figure, table, "00_figure_1", profile)
 
 # %% [markdown]

@@ -352,6 +352,9 @@ def test_difference_panels_stand_side_by_side_and_are_numbered():
         assert any(
             is_drawn(ax, rows["percent_remaining"], rows["mean"]) for _, rows in alone.groupby("procedure")
         )
+    (legend,) = figure.legends
+    named = [text.get_text() for text in legend.get_texts()]
+    assert named == ["Lenet", "Lenet, one-shot", "Lenet, continued"]
 
 
 def test_intervals_are_printed_signed_at_the_rungs_that_were_drawn():

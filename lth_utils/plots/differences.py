@@ -23,7 +23,8 @@ def paired_differences(
 
     Where the bar leaves zero aside, the arms differ at that rung. Accuracies in percentage points.
     """
-    ax = style.new_figure().subplots() if ax is None else ax
+    alone = ax is None
+    ax = style.new_figure().subplots() if alone else ax
     table = tables.paired(frame, metric, arm_a, arm_b)
     ax.axhline(0, color=style.DENSE, linewidth=0.6)
     for (network, procedure), rows in table.groupby(["network", "procedure"], sort=False):
@@ -38,8 +39,11 @@ def paired_differences(
             color=look["color"],
             linewidth=1.0,
         )
-        name = f"{paper.NETWORK_LABELS[network]}, {style.PROCEDURE_LABELS[procedure]}"
-        ax.plot(x, rows["mean"], **look, label=name)
+        name = [
+            paper.NETWORK_LABELS[network],
+            *[style.PROCEDURE_LABELS[procedure]] * (procedure != "iterative"),
+        ]
+        ax.plot(x, rows["mean"], **look, label=", ".join(name))
     style.percent_axis(ax, ladder(table))
     unit = ""
     if "accuracy" in metric:
@@ -49,9 +53,16 @@ def paired_differences(
         style.iteration_ticks(ax.yaxis)
     ax.set_ylabel(f"{tables.METRICS[metric]}{unit}")
     style.remark(ax, f"{style.ARM_LABELS[arm_a]}\nminus {style.ARM_LABELS[arm_b]}")
-    if table.groupby(["network", "procedure"]).ngroups > 1:
-        ax.legend()
+    if alone:
+        _name_series([ax])
     return ax.figure, table
+
+
+def _name_series(axes):
+    """One legend for all panels, where there is more than one network or procedure to tell apart."""
+    handles = {handle.get_label(): handle for ax in axes for handle in ax.get_legend_handles_labels()[0]}
+    if len(handles) > 1:
+        style.legend(axes[0].figure, list(handles.values()))
 
 
 @style.styled
@@ -72,6 +83,7 @@ def difference_panels(frame: pd.DataFrame, comparisons: Iterable[tuple[str, str,
     for ax in axes:
         ax.set_xlim(table["percent_remaining"].max() * 1.1, table["percent_remaining"].min() / 1.1)
         style.percent_axis(ax, ladder(table))
+    _name_series(axes)
     return figure, table
 
 
