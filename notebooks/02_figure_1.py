@@ -56,7 +56,7 @@ lenet = [run for run in plan if run.network == "lenet"]
 # A winning ticket is found by *iterative magnitude pruning* (Section 1 of the paper):
 #
 # 1. draw initial weights and train the dense network;
-# 2. in every layer prune the smallest fifth of the surviving weights, in the output layer a tenth;
+# 2. in every layer prune the smallest fifth of the surviving weights, in convolutions and the output layer a tenth;
 # 3. set the survivors back to the very values that they were drawn with;
 # 4. train again, and go back to 2 until hardly a weight is left.
 #
@@ -66,7 +66,7 @@ lenet = [run for run in plan if run.network == "lenet"]
 #
 # | setting | paper | ours | why |
 # |---|---|---|---|
-# | network, optimizer, length | Figure 2 | the same | notebook 01 checks sizes, initial weights and pixel scaling |
+# | Lenet: network, optimizer, length | Figure 2 | the same | notebook 01 checks sizes, initial weights and pixel scaling |
 # | trials | 5 tickets, 10 random networks (Figure 1) | printed below | one random network per trial so far |
 # | Conv-2, Conv-4 | 20,000 and 25,000 iterations, 5 trials | 5,000 and 6,000 iterations in bfloat16, 2 trials and 1 | computing time; notebook 04 has the details |
 # | equal counts per layer | not stated for random networks | yes | the paper's points lie on the tickets' ladder |
@@ -102,9 +102,10 @@ plots.save(figure, table, "02_figure_1", profile, alt=alt)
 # %% [markdown]
 # *Top: early-stop iteration. Bottom: test accuracy at early-stop; its axis is cut. Lines: mean over trials; bars:
 # minimum to maximum, as in the paper; faint dots: single trials; black square: the dense network. Grey: the paper's
-# own means and bars, digitized. A panel without records of ours says so and shows the paper's curves alone.*
+# own means and bars, digitized. Triangle: in at least one trial the minimum is at the last evaluation, only a bound.
+# "Scale reduced": shorter runs, see the table above. A network without tickets of ours has the paper's curves alone.*
 #
-# The same at rungs that the text names. A dash means that this arm was not trained there.
+# The same at some rungs. A dash means that this arm was not trained there.
 
 # %% tags=["nbval-check-output"]
 rungs = {"lenet": [100, 80.0, 51.3, 21.1, 7.0, 3.6, 1.9], "conv2": [100, 51.4, 21.2, 8.81, 4.58]}
@@ -142,8 +143,8 @@ assert (gain > 0).all()
 # %% [markdown]
 # ## What do random networks waste?
 #
-# Both networks have equally many weights in the first layer. Each picture counts, for every pixel of the image, how
-# many of them start there; the darker, the more. Random places are even by construction. Look where the ticket's are.
+# Lenet's two networks have equally many weights in the first layer. Each picture counts, for every pixel of the image,
+# how many of them start there; the darker, the more. Random places are even by construction. Look where the ticket's are.
 
 # %%
 kept, shown = campaign.chain(profile), (7, 12, 15) if compared else (1, 2, 3)
@@ -195,20 +196,22 @@ print(claims.comparison_text(comparison) if compared else "numbers of laptop sca
 # inside our intervals. The ten dense trials that are planned are fewer than the number printed above.
 #
 # *Not decided.* The conditions on convolutional networks. Conv-2 and Conv-4 have runs of reduced scale, which get no
-# verdict: at every rung that we have of both kinds, a fifth of the weights and below, tickets stop several times
-# earlier than random sparse networks. In accuracy they part at about 5 % (Conv-2) and at 9 % (the one Conv-4), by
-# several points, in runs too short for the random networks. Conv-6 has no records yet: the paper's curves stand alone.
+# verdict: at every rung that we have of both kinds (Conv-2: a fifth of the weights and below; Conv-4: 9 % alone)
+# tickets stop several times earlier than random sparse networks. In accuracy Conv-2's are level at a fifth and part by
+# several points at 5 %; the one Conv-4's differ by several at 9 %; all in runs too short for the random networks. Conv-6
+# has no tickets yet: the paper's curves stand alone.
 #
-# *Why do random networks fall behind?* A part of their first layer hangs on pixels that are never lit. Tickets had
-# such weights too, as initial values that no gradient ever moved, and pruning by magnitude cleared them away as the
-# others grew. That is a real waste but a small one: less than what a single round of pruning removes. So which lit
-# pixels a unit reads, and the values it starts from, must make up the rest. Notebook 03 keeps the places and draws
-# the values anew.
+# *Why do Lenet's random networks fall behind?* A part of their first layer hangs on pixels that are never lit. Tickets
+# had such weights too, as initial values that no gradient ever moved, and pruning by magnitude cleared them away as the
+# others grew. That is a real waste but a small one: less than what a single round of pruning removes. So the rest lies
+# in which other weights are kept, here and in later layers, and in the values they start from. Notebook 03 keeps the
+# places and draws the values anew.
 #
 # **We saw**
 #
 # - Lenet's tickets and random networks, of equal size in every layer and trained alike, part ways in every trial from a
 #   fifth of the weights on;
 # - the parting grows as weights go, in speed before it does in accuracy;
-# - tickets give up the pixels that are never lit, random networks keep their share of weights there;
-# - the paper's own curves, means and bars, under ours at every rung that we have.
+# - its tickets give up the pixels that are never lit, its random networks keep their share of weights there;
+# - Conv-2 and Conv-4, at reduced scale and in one or two trials, part in speed likewise;
+# - the paper's own curves, means and bars, drawn in grey behind ours.

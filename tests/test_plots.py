@@ -145,7 +145,7 @@ def test_dropout_is_drawn_beside_the_tickets_and_the_dense_network_without_it():
         rows = accuracy[accuracy["procedure"] == procedure]
         assert list(rows["trials"]) == [2, 2, 2] and rows["mean"].iloc[0] == pytest.approx(dense)
         assert is_drawn(figure.axes[1], rows["percent_remaining"], rows["mean"])
-    assert [ax.get_title(loc="left") for ax in figure.axes] == ["no records of Conv-4, Conv-6 yet"] * 2
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["no tickets of Conv-4, Conv-6 yet"] * 2
 
 
 def test_figure_14_can_leave_out_networks_whose_panel_stands_elsewhere():
@@ -253,7 +253,7 @@ def test_panels_without_records_show_the_papers_curves_and_say_so():
 def test_a_network_that_is_missing_among_others_is_named():
     figure, _ = plots.figure_1(pd.concat([runs("conv2"), runs("conv4")], ignore_index=True))
     remarks = [ax.get_title(loc="left") for ax in figure.axes]
-    assert remarks == [plots.NO_RECORDS, "no records of Conv-6 yet"] * 2
+    assert remarks == [plots.NO_RECORDS, "no tickets of Conv-6 yet"] * 2
 
 
 def test_the_conv6_of_figure_1_is_pruned_more_slowly_and_a_stand_in_is_named():
@@ -468,13 +468,19 @@ def test_redrawn_figure_has_identical_bytes_and_names_no_version(tmp_path):
 
 
 def test_saved_picture_keeps_hues_that_cover_few_pixels(tmp_path):
-    picture = plots.save(*plots.figure_1(runs(rounds=range(1, 19))), "name", folder=tmp_path)
+    networks = plots.figures.CONVS
+    frame = pd.concat([runs(rounds=range(1, 19)), *[runs(name, rounds=(3,), trials=1) for name in networks]])
+    picture = plots.save(*plots.figure_1(frame), "name", folder=tmp_path)
     pixels = np.asarray(Image.open(io.BytesIO(picture.png)).convert("RGB"), int).reshape(-1, 3)
-    for (
-        network
-    ) in plots.figures.CONVS:  # only their names are coloured: the panels show the paper's grey curves
+    for network in networks:  # a point and a name in its colour
         hue = np.array(colors.to_rgb(style.HUES[network])) * 255
         assert np.abs(pixels - hue).max(axis=1).min() < 16
+
+
+def test_a_network_without_records_is_named_in_the_grey_of_its_curve():
+    figure, _ = plots.figure_1(runs("conv2"))
+    named = {text.get_text(): text.get_color() for text in figure.axes[1].texts}
+    assert named == {"Conv-2": style.color("conv2"), "Conv-4": style.PAPER, "Conv-6": style.PAPER}
 
 
 def test_saved_csv_holds_the_table(tmp_path):

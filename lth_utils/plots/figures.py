@@ -223,7 +223,7 @@ def _remark(ax, frame, panel, laptop):
     if not present:
         remarks.append("no records yet" if laptop else NO_RECORDS)
     elif missing:
-        remarks.append(f"no records of {', '.join(missing)} yet")
+        remarks.append(f"no tickets of {', '.join(missing)} yet")
     if scales:
         remarks.append(style.LAPTOP if laptop else f"scale {', '.join(scales)}")
     if SLOWER_CONV6 in panel.variants and "conv6" in present and SLOWER_CONV6 not in set(frame["variant"]):

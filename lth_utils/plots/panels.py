@@ -48,7 +48,7 @@ def against_percent_remaining(
         _draw_series(ax, rows)
     style.percent_axis(ax, ladder(table), scale)
     style.value_axis(ax, metric, tables.METRICS[metric], limits)
-    _label_networks(ax, theirs if len(theirs) else ours)
+    _label_networks(ax, theirs if len(theirs) else ours, set(ours["network"]))
     if own:
         style.legend(ax.figure, handles(table))
     return ax.figure, table
@@ -82,12 +82,20 @@ def _draw_paper(ax, rows, x, **look):
     ax.plot(rows[x], rows["mean"], **(style.paper_line(first["arm"], first["procedure"]) | look))
 
 
-def _label_networks(ax, table):
-    """The networks' names at the right margin, at the height where their ticket lines end, when there are several."""
+def _label_networks(ax, table, ours):
+    """The networks' names at the right margin, at the height where their ticket lines end, when there are several.
+
+    In colour if the network is among ours, grey like its curve otherwise.
+    """
     tickets = table[table["arm"] == TICKET].dropna(subset=["mean"])
     ends = tickets.loc[tickets.groupby("network")["percent_remaining"].idxmin()]
     labels = [
-        (paper.NETWORK_LABELS[end.network], style.color(end.network), end.mean) for end in ends.itertuples()
+        (
+            paper.NETWORK_LABELS[end.network],
+            style.color(end.network) if end.network in ours else style.PAPER,
+            end.mean,
+        )
+        for end in ends.itertuples()
     ]
     if len(labels) > 1:
         style.margin_labels(ax, labels)
