@@ -198,8 +198,8 @@ print(claims.comparison_text(comparison) if compared else "numbers of laptop sca
 # *Not decided.* The conditions on convolutional networks. Conv-2 and Conv-4 have runs of reduced scale, which get no
 # verdict: at every rung that we have of both kinds (Conv-2: a fifth of the weights and below; Conv-4: 9 % alone)
 # tickets stop several times earlier than random sparse networks. In accuracy Conv-2's are level at a fifth and part by
-# several points at 5 %; the one Conv-4's differ by several at 9 %; all in runs too short for the random networks. Conv-6
-# has no tickets yet: the paper's curves stand alone.
+# several points at 5 %; the one Conv-4's differ by several at 9 %; all in runs too short for the random networks.
+# Conv-6 has not been trained to the end: the paper's curves stand alone.
 #
 # *Why do Lenet's random networks fall behind?* A part of their first layer hangs on pixels that are never lit. Tickets
 # had such weights too, as initial values that no gradient ever moved, and pruning by magnitude cleared them away as the

@@ -55,9 +55,7 @@ CONV_LIMITS = ((0, 20_000), (0.55, 0.85), (0.55, 1.005), (0.55, 0.85), (0.55, 1.
 AGAINST_RANDOM = ((TICKET, "iterative"), (RANDOM, "iterative"))
 THREE_ARMS = (*ITERATIVE, (RANDOM, "iterative"))
 WITH_AND_WITHOUT_DROPOUT = ((TICKET, "iterative"), (TICKET, "dropout"))
-SLOWER_CONV6 = (
-    "conv_rate_10"  # Figure 1 prunes the convolutions of Conv-6 by 10 % per round, the others by 15 %
-)
+SLOWER_CONV6 = "conv_rate_10"  # Figure 1 prunes the convolutions of Conv-6 by 10 % per round, others by 15 %
 
 
 def _figure_1_row(metric, first, lenet_limits, conv_limits):
