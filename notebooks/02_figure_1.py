@@ -144,7 +144,8 @@ assert (gain > 0).all()
 # ## What do random networks waste?
 #
 # Lenet's two networks have equally many weights in the first layer. Each picture counts, for every pixel of the image,
-# how many of them start there; the darker, the more. Random places are even by construction. Look where the ticket's are.
+# how many of them start there; the darker, the more. Random places are even by construction. Look where the
+# ticket's are.
 
 # %%
 kept, shown = campaign.chain(profile), (7, 12, 15) if compared else (1, 2, 3)

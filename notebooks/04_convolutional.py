@@ -219,8 +219,8 @@ plots.save(figure, better, "04_better_trial_by_trial", profile, alt=alt)
 
 # %% [markdown]
 # *Small dots, set to the right of their rung: single trials; circles: their mean. Its 95 % t-interval would be drawn
-# from three trials on. The numbers below have the interval of two as well, which is wide: with a third trial it would be
-# about a quarter of that. One without width is no certainty: both trials gave the same difference, in steps of 200.*
+# from three trials on. The numbers below have the interval of two as well, which is wide: with a third trial it would
+# be about a quarter of that. One without width is no certainty: both trials gave the same difference, in steps of 200.*
 
 # %% tags=["nbval-check-output"]
 for differences in (sooner, better):
