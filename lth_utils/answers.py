@@ -23,13 +23,13 @@ def plan(options):
     from lth_utils import campaign, records, workers
 
     stored, count = records.read(), workers.default_workers("cpu")
+    done, adopted = set(stored["run_key"]), set(records.manifest()["run_key"])
     rates = _hours_per_cost(stored)
     rows = []
     for (wave, network, scale), runs in _planned(options).items():
-        keys, done = {run.key for run in runs}, set(stored["run_key"])
+        keys = {run.key for run in runs}
         row = {"wave": wave, "network": network, "scale": scale, "planned": len(keys)}
-        row |= {"done": len(keys & done), "missing": len(keys - done)}
-        row |= {"adopted": len(keys & set(records.manifest()["run_key"]))}
+        row |= {"done": len(keys & done), "missing": len(keys - done), "adopted": len(keys & adopted)}
         missing = [run for run in runs if run.key not in done]
         costs = [campaign.relative_cost(run) * rates.get(_kind(run), math.nan) for run in missing]
         hours = sum(costs) / count

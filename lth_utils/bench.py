@@ -23,8 +23,8 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 
 from lth_utils import data as data_room
+from lth_utils import experiments, networks, paper, training
 from lth_utils import masks as masking
-from lth_utils import networks, paper, training
 from lth_utils.plots import style
 
 MEASURED_INTERVALS = 3  # after one that warms up
@@ -151,10 +151,8 @@ def _stack(case, masks, dataset, clock):
 
 
 def _random_masks(case):
-    weights = networks.initial_weights(case.network, 0)
-    masks = masking.ones(weights)
-    for _ in range(case.pruning_round):
-        masks = masking.prune_smallest(weights, masks, paper.protocol(case.network).pruning_rates)
+    weights, rates = networks.initial_weights(case.network, 0), paper.protocol(case.network).pruning_rates
+    masks = experiments.masks_of_equal_size(weights, case.pruning_round, rates)
     return [masking.random_like(masks, np.random.default_rng(seed)) for seed in range(case.size)]
 
 
@@ -227,7 +225,7 @@ def _floor_ms(network, percent_remaining, floor):
     flops = 2 * paper.protocol(network).batch_size * passes
     traffic = 28 * sum(
         paper.weight_counts(network).values()
-    )  # Adam reads four numbers per weight and writes three
+    )  # Adam reads four numbers per weight, writes three
     seconds = max(flops / floor["flops_per_second"], traffic / floor["bytes_per_second"])
     return 1e3 * seconds * percent_remaining / 100
 

@@ -50,17 +50,18 @@ class Campaign:
     ) -> None:
         """Train stacks until nothing is left that this worker could do, or the next one would exceed the budget.
 
-        done: called with the runs of every finished stack and its seconds. The first stack always starts; later ones only if their
-        estimate, scaled from the stack before, fits into what is left of the budget.
+        done: called with the runs of every finished stack and its seconds. The first stack always starts; later ones
+        only if their estimate, scaled from the stack before, fits into what is left of the budget.
         """
-        started, seconds_per_cost = time.monotonic(), 0.0
+        started, seconds_per_cost = time.monotonic(), None
         while (claimed := self._claim()) is not None:
             runs, locks = claimed
             with locks:
-                cost = sum(map(relative_cost, runs))
-                end = time.monotonic() - started + cost * seconds_per_cost
-                if budget_seconds is not None and end > budget_seconds:
-                    return
+                cost = sum(relative_cost(run, self.device) for run in runs)
+                if budget_seconds is not None and seconds_per_cost is not None:
+                    end = time.monotonic() - started + cost * seconds_per_cost
+                    if end > budget_seconds:
+                        return
                 before = time.monotonic()
                 self._train(runs)
                 seconds = time.monotonic() - before
@@ -92,10 +93,7 @@ class Campaign:
         frame = records.read(self.folder)
         done = set(frame["run_key"])
         usable = done - set(frame.loc[frame["diverged"].astype(bool), "run_key"])
-        ready = [
-            (stack, [r for r in stack if r.key not in done and self._ready(r, usable)])
-            for stack in self.stacks
-        ]
+        ready = [(s, [r for r in s if r.key not in done and self._ready(r, usable)]) for s in self.stacks]
         return [(stack, runs) for stack, runs in ready if runs]
 
     def _ready(self, run, usable):
@@ -155,9 +153,10 @@ class Campaign:
 def obtain(plan: list[Run], profile: str) -> pd.DataFrame:
     """The records of a plan, one row per run, as a notebook's profile wants them.
 
-    "report": only committed and adopted records, StoreError if one is missing; trains nothing.
+    "report": only committed and adopted records; trains nothing.
     "quick": trains what is missing into build/records; "paper": into the committed store.
-    Raises ValueError for another profile, before anything is trained.
+    Raises ValueError for another profile, before anything is trained; StoreError if a run has no record, unless a
+    network that its mask comes from has diverged, so that it can have none.
     """
     folder = chain(profile).folder
     if profile == "report":
@@ -170,10 +169,26 @@ def obtain(plan: list[Run], profile: str) -> pd.DataFrame:
                 work.work(done=lambda runs, _: bar.update(len(runs)))
         frame = records.read(folder)
     keys = {run.key: run for run in plan}
-    missing = [run.identity for key, run in keys.items() if key not in set(frame["run_key"])]
-    if missing:
-        raise records.StoreError(f"{len(missing)} planned run(s) have no record; the first: {missing[0]}")
+    there = set(frame["run_key"]) | lost(plan, frame)
+    if absent := [run.identity for key, run in keys.items() if key not in there]:
+        hint = "`make train` makes what is missing, `make report` adopts whole waves"
+        raise records.StoreError(
+            f"{len(absent)} planned run(s) have no record ({hint}); the first: {absent[0]}"
+        )
     return frame[frame["run_key"].isin(keys)].sort_values(list(records.IDENTITY)).reset_index(drop=True)
+
+
+def lost(plan: list[Run], frame: pd.DataFrame) -> set[str]:
+    """Keys of planned runs that can never be trained: a network that their mask comes from has diverged.
+
+    frame: rows of records.read. In every plan a run stands behind the one that it needs.
+    """
+    stored, gone = set(frame["run_key"]), set(frame.loc[frame["diverged"].astype(bool), "run_key"])
+    for run in plan:
+        needed = experiments.needs(run)
+        if run.key not in stored and needed is not None and needed.key in gone:
+            gone.add(run.key)
+    return gone - stored
 
 
 def chain(profile: str) -> Chain:
@@ -195,20 +210,24 @@ def default_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def relative_cost(run: Run) -> float:
+def relative_cost(run: Run, device: str = "cpu") -> float:
     """Estimated work of a run in units of one dense iteration of the same network.
 
     On one thread of a CPU a sparse linear layer costs 0.16 + 3.4 * density of a dense one (Lenet in stacks of 20,
-    densities 1.2 to 17 %); a convolution, and any layer in bfloat16, costs the same at any density. A "continued" run
-    trains two networks.
+    densities 1.2 to 17 %); a convolution, and any layer in bfloat16 or on a GPU, costs the same at any density. A
+    "continued" run trains two networks.
     """
     share = run.percent_remaining / 100
     work = networks.multiplications(run.network, run.variant)
     convolutional = sum(count for name, count in work.items() if name.startswith("conv")) / sum(work.values())
-    sparse = share < layers.SPARSE_BELOW_DENSITY and run.protocol.precision == "float32"
+    single = device == "cpu" and run.protocol.precision == "float32"
+    sparse = single and share < layers.SPARSE_BELOW_DENSITY
     linear = 0.16 + 3.4 * share if sparse else 1.0
-    copies = 2 if run.procedure == "continued" else 1
-    return copies * run.protocol.training_iterations * (convolutional + (1 - convolutional) * linear)
+    return (
+        run.networks_trained
+        * run.protocol.training_iterations
+        * (convolutional + (1 - convolutional) * linear)
+    )
 
 
 def _require_device(device):
@@ -222,9 +241,8 @@ def _require_device(device):
 def lock(paths: list[Path]) -> contextlib.ExitStack | None:
     """Exclusive locks on all these files, which end with their holder; None while another process holds one."""
     with contextlib.ExitStack() as held:
-        for path in sorted(
-            paths
-        ):  # in one order, so that of two workers with overlapping stacks one gets its own
+        # In one order, so that of two workers with overlapping stacks one gets its own.
+        for path in sorted(paths):
             path.parent.mkdir(parents=True, exist_ok=True)
             file = held.enter_context(path.open("w"))
             try:
@@ -262,9 +280,8 @@ def circumstances(run: Run, device: str) -> dict[str, str]:
 
 
 def device_name(device: str) -> str:
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    return f"cpu, {torch.get_num_threads()} thread(s)"
+    cuda = device.startswith("cuda")
+    return torch.cuda.get_device_name(device) if cuda else f"cpu, {torch.get_num_threads()} thread(s)"
 
 
 def code_version() -> str:

@@ -27,9 +27,16 @@ class Chain:
         name = "-".join(part for part in parts if part and part != "iterative")
         return self.folder / run.network / run.scale / kind / f"{name}.npz"
 
-    def _load(self, run: Run, kind: str, procedure: str = "iterative") -> dict[str, np.ndarray]:
+    def _continued(self, run: Run, pruning_round: int) -> Path:
+        """Named by its round: a run that was killed before its record goes on from the same weights again."""
+        path = self._path(run, "_weights", run.procedure)
+        return path.with_name(f"{path.stem}-round{pruning_round}.npz")
+
+    def _load(
+        self, run: Run, kind: str, procedure: str = "iterative", path: Path | None = None
+    ) -> dict[str, np.ndarray]:
         """Arrays of "_chains" or "_weights"; StoreError unless they are those of the run's network."""
-        path = self._path(run, kind, procedure)
+        path = path or self._path(run, kind, procedure)
         arrays = records.load_arrays(path)
         dtype = "uint8" if kind == "_chains" else "float32"
         expected = {
@@ -47,9 +54,8 @@ class Chain:
 
     def masks(self, run: Run) -> Masks:
         """Masks of the run's pruning round, from the chain of its trial; StoreError if it was never that long."""
-        procedure = (
-            run.procedure if run.pruning_round > 1 else "iterative"
-        )  # round 1 prunes the same dense network
+        # Round 1 prunes the same dense network.
+        procedure = run.procedure if run.pruning_round > 1 else "iterative"
         arrays = self._load(run, "_chains", procedure)
         if _last_round(arrays) < run.pruning_round:
             raise records.StoreError(
@@ -73,14 +79,15 @@ class Chain:
         records.save_arrays(self._path(run, "_errors"), errors)
 
     def errors(self, run: Run) -> dict[str, np.ndarray]:
-        """The test images on which the run's final network was most confidently wrong."""
+        """The test images on which the final dense network of the run's trial was most confidently wrong."""
         return records.load_arrays(self._path(run, "_errors"))
 
     def continued_weights(self, run: Run) -> Weights:
         """Trained weights from which a "continued" run's network goes on: those of the round before."""
         if run.pruning_round == 1:
             return self.dense_weights(run)
-        arrays = self._load(run, "_weights", run.procedure)
+        path = self._continued(run, run.pruning_round - 1)
+        arrays = self._load(run, "_weights", run.procedure, path)
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
     def extend(self, run: Run, masks: Masks, final_weights: Weights) -> None:
@@ -104,7 +111,8 @@ class Chain:
         records.save_arrays(path, masking.pruned_at([*history, following]))
         if run.procedure == "continued":
             arrays = {name: weight.numpy() for name, weight in final_weights.items()}
-            records.save_arrays(self._path(run, "_weights", run.procedure), arrays)
+            records.save_arrays(self._continued(run, run.pruning_round), arrays)
+            self._continued(run, run.pruning_round - 2).unlink(missing_ok=True)
 
 
 def _last_round(arrays):

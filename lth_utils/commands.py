@@ -142,15 +142,17 @@ def reproduce(options):
 
 
 def report(options):
-    from lth_utils import notebooks, records
+    from lth_utils import campaign, notebooks, records
 
     stored = records.read()
     for name, plan in answers.waves().items():
         wave = stored[stored["run_key"].isin([run.key for run in plan])]
-        if len(wave) == len(plan):
-            print(f"{name}: {records.adopt(wave)} new of {len(plan)} runs adopted")
+        lost = len(campaign.lost(plan, stored))
+        if missing := len(plan) - len(wave) - lost:
+            print(f"{name}: {missing} of {len(plan)} runs missing, not adopted")
         else:
-            print(f"{name}: {len(plan) - len(wave)} of {len(plan)} runs missing, not adopted")
+            because = f", {lost} can never be made: their chain diverged" if lost else ""
+            print(f"{name}: {records.adopt(wave)} new of {len(plan)} runs adopted{because}")
     notebooks.report(tell=print)
 
 

@@ -25,6 +25,9 @@ from lth_utils.paper import Protocol
 # for bit. Set at import, because threads inherit the setting from the thread that starts them.
 torch.set_flush_denormal(True)
 
+# A record that says float32 means it, also of a GPU: by default cuDNN convolves in TF32, with ten bits of mantissa.
+torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+
 # Larger ones are slower on a CPU: their activations leave its cache and are allocated anew each time.
 EVALUATION_BATCH = {"lenet": 1000, "conv2": 125, "conv4": 125, "conv6": 125}
 
@@ -75,9 +78,11 @@ def train(
     initial_weights, masks, seeds: one entry per network; weights start at initial_weights * mask, seeds give the
     data order and what dropout drops. test_curve_until: also record test accuracy at every evaluation up to this
     iteration (Figure 3 needs it). progress: called with the number of finished iterations after every evaluation.
-    Raises ValueError when the three sequences differ in length or are empty, or when the protocol asks for more
-    training examples than there are.
+    Raises ValueError when the three sequences differ in length or are empty, when the protocol is that of another
+    network, or when it asks for more training examples than there are.
     """
+    if network != protocol.network:
+        raise ValueError(f"the protocol is that of {protocol.network}, the networks are {network}")
     if not len(initial_weights) == len(masks) == len(seeds) or not seeds:
         raise ValueError(
             "initial_weights, masks and seeds need one entry per network, got "
@@ -87,18 +92,16 @@ def train(
     splits = _prepare(data, protocol, stack.parameters()[0])
     optimizer = make_optimizer(protocol, stack.parameters())
     orders = {seed: DataOrder(seed, len(splits["train"].labels)) for seed in seeds}
-    noise = dropout_noise(protocol, seeds, stack.parameters()[0])
+    noise = dropout_noise(protocol, seeds, stack.parameters()[0]) if protocol.dropout else repeat(())
     log = _Log(stack, protocol, device)
     for iteration in range(0, protocol.training_iterations, protocol.evaluation_interval):
-        log.evaluate(iteration, splits, with_test=iteration <= test_curve_until > 0)
-        if progress:
-            progress(iteration)
+        log.evaluate(iteration, splits, with_test=0 < test_curve_until and iteration <= test_curve_until)
+        log.tell(progress, iteration)
         for offset, batch in enumerate(_next_batches(orders, seeds, protocol, device)):
             _set_learning_rate(optimizer, learning_rate(protocol, iteration + offset))
             _step(stack, optimizer, splits["train"], batch, protocol, next(noise))
     log.evaluate(protocol.training_iterations, splits, with_test=True)
-    if progress:
-        progress(protocol.training_iterations)
+    log.tell(progress, protocol.training_iterations)
     return log.results(splits)
 
 
@@ -156,12 +159,10 @@ def _next_batches(orders, seeds, protocol, device):
 
 
 def dropout_noise(protocol: Protocol, seeds: Sequence[int], like: Tensor) -> Iterator[Sequence[Tensor]]:
-    """Per iteration, one tensor [K, units, batch] per hidden linear layer: 0 or 1 / (1 - rate); nothing without dropout.
+    """Per iteration, one tensor [K, units, batch] per hidden linear layer: 0 or 1 / (1 - rate).
 
     Drawn by NumPy on the CPU: equal seeds drop the same units, on any machine. On the device and of the dtype of `like`.
     """
-    if not protocol.dropout:
-        yield from repeat(())
     generators = {seed: np.random.Generator(np.random.PCG64([seed, 1])) for seed in seeds}
     units = networks.HIDDEN_UNITS[protocol.network]
     size = sum(units), protocol.batch_size
@@ -210,6 +211,11 @@ class _Log:
         self.stack.snapshot_where(improved, self.best)
         self.iterations.append(iteration)
         self.columns.append(torch.stack([loss, accuracy, test]))
+
+    def tell(self, progress, iteration):
+        if progress:
+            self.best_loss.sum().item()  # waits until a GPU has done what it was told
+            progress(iteration)
 
     @torch.no_grad()
     def _measure(self, split, examples=0):

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from lth_utils import ROOT, networks, records, training
+from lth_utils import ROOT, experiments, networks, records, training
 from lth_utils import data as data_room
 from lth_utils import masks as masking
 from lth_utils.campaign import Campaign, relative_cost
@@ -109,19 +109,25 @@ def describe(error: Exception) -> str:
 
 def default_workers(device: str) -> int:
     """One process per core on a CPU, one on an accelerator."""
-    return os.cpu_count() or 1 if device == "cpu" else 1
+    return cores() if device == "cpu" else 1
+
+
+def cores() -> int:
+    """Processor cores that this process may use: a scheduler or container may allot fewer than there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def threads_per_worker(workers: int) -> int:
     """An equal share of the cores, at least one; ValueError for less than one worker."""
     if workers < 1:
         raise ValueError(f"at least one worker is needed, got {workers}")
-    return max(1, (os.cpu_count() or 1) // workers)
+    return max(1, cores() // workers)
 
 
 def estimated_seconds(work: Campaign, missing: list[Run], workers: int) -> float:
     """Time to train the missing runs, from a calibration on this machine: some dense iterations with evaluation."""
-    first, copies, threads = missing[0], 2, torch.get_num_threads()
+    first, threads = missing[0], torch.get_num_threads()
+    copies = 2 if work.device == "cpu" else experiments.NETWORKS_PER_STACK[first.network]
     initial, times = networks.initial_weights(first.network, 0, first.variant), {}
     protocol, data = _calibration(first.protocol, work.data(first.network))
     torch.set_num_threads(threads_per_worker(workers))
@@ -139,7 +145,7 @@ def estimated_seconds(work: Campaign, missing: list[Run], workers: int) -> float
     finally:
         torch.set_num_threads(threads)
     per_iteration = (times[protocol.training_iterations] - times[0]) / (copies * protocol.training_iterations)
-    return per_iteration * sum(map(relative_cost, missing)) / workers
+    return per_iteration * sum(relative_cost(run, work.device) for run in missing) / workers
 
 
 def _calibration(protocol, data):

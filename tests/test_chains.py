@@ -134,6 +134,11 @@ def test_a_continued_chain_keeps_the_weights_from_which_it_goes_on(chain, traine
     assert equal(chain.masks(link(2, "continued")), masks[2])
     chain.extend(link(2, "continued"), masks[2], final[2])
     assert equal(chain.continued_weights(link(3, "continued")), final[2])
+    killed_before_its_record = link(2, "continued")
+    assert equal(chain.continued_weights(killed_before_its_record), final[1])
+    chain.extend(killed_before_its_record, masks[2], final[2])
+    assert equal(chain.continued_weights(link(3, "continued")), final[2])
+    assert len(list(chain.folder.rglob("*-continued-*-round*.npz"))) == 2
     assert equal(chain.masks(link(2)), masks[2])
 
 

@@ -91,9 +91,9 @@ def test_equal_seeds_drop_the_same_units_and_others_do_not():
     assert torch.equal(first[1], alone[0][0]) and torch.equal(second[1], alone[1][0])
 
 
-def test_without_dropout_there_is_no_noise():
-    noise = training.dropout_noise(protocol(), [1, 2], ONE)
-    assert [next(noise) for _ in range(3)] == [(), (), ()]
+def test_what_is_dropped_is_the_same_on_every_machine():
+    first, _ = next(training.dropout_noise(protocol(dropout=0.5), [7], ONE))
+    assert (first[0, :2] > 0).int().tolist() == [[1, 1, 1, 0, 0, 0, 0, 0], [1, 0, 1, 1, 1, 1, 0, 0]]
 
 
 def test_the_reference_refuses_what_it_does_not_know(data, weights):

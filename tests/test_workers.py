@@ -2,8 +2,10 @@
 
 import multiprocessing
 import os
+import queue
 import signal
 import time
+from pathlib import Path
 
 import pytest
 import synthetic
@@ -90,6 +92,7 @@ def processes(monkeypatch):
 
 def test_two_workers_finish_a_plan_together_and_train_nothing_twice(plan, store, processes, tmp_path):
     processes.setattr(workers, "_worker", synthetic_worker)
+    processes.setattr(workers, "threads_per_worker", lambda count: 1)
     lines = []
     workers.execute(plan, 2, store, done=lambda runs, line: lines.append((runs, line)))
     assert Campaign(plan, store).missing() == []
@@ -168,6 +171,23 @@ def wait_until(condition, seconds=20):
         time.sleep(0.05)
 
 
+def test_a_worker_keeps_to_its_device_budget_and_threads(monkeypatch):
+    seen = []
+
+    class Seen:
+        def __init__(self, *arguments):
+            seen.append(arguments)
+
+        def work(self, budget_seconds, done):
+            seen.append(budget_seconds)
+
+    monkeypatch.setattr(workers, "Campaign", Seen)
+    monkeypatch.setattr(workers.signal, "signal", lambda *arguments: None)
+    monkeypatch.setattr(workers.torch, "set_num_threads", seen.append)
+    workers._worker([], Path("x"), "cuda:1", 90.0, 3, queue.Queue())
+    assert seen == [3, ([], Path("x"), "cuda:1"), 90.0]
+
+
 @pytest.mark.parametrize("count", [0, -1])
 def test_less_than_one_worker_is_refused(plan, store, count):
     with pytest.raises(ValueError, match=f"at least one worker is needed, got {count}"):
@@ -177,9 +197,10 @@ def test_less_than_one_worker_is_refused(plan, store, count):
 
 
 def test_workers_share_the_cores(monkeypatch):
-    monkeypatch.setattr(workers.os, "cpu_count", lambda: 8)
+    monkeypatch.setattr(workers.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
     assert workers.default_workers("cpu") == 8 and workers.default_workers("cuda:1") == 1
     assert [workers.threads_per_worker(count) for count in (1, 3, 8, 20)] == [8, 2, 1, 1]
+    monkeypatch.delattr(workers.os, "sched_getaffinity")
     monkeypatch.setattr(workers.os, "cpu_count", lambda: None)
     assert workers.default_workers("cpu") == workers.threads_per_worker(3) == 1
 

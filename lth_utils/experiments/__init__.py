@@ -35,7 +35,7 @@ from lth_utils.experiments.runs import (
     seed,
     tickets,
 )
-from lth_utils.experiments.starts import continuation, needs, next_masks, starting_point
+from lth_utils.experiments.starts import continuation, masks_of_equal_size, needs, next_masks, starting_point
 
 __all__ = [
     "BASELINE_SETTINGS",
@@ -53,6 +53,7 @@ __all__ = [
     "conv2_quick",
     "lenet_quick",
     "lenet_wave",
+    "masks_of_equal_size",
     "named_waves",
     "needs",
     "next_masks",

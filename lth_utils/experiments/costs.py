@@ -16,6 +16,5 @@ def operations(run: Run) -> float:
     multiplications = sum(networks.multiplications(run.network, run.variant).values())
     trained_on = protocol.training_iterations * protocol.batch_size
     evaluated = (protocol.training_iterations // protocol.evaluation_interval + 1) * data.VALIDATION_SIZE
-    copies = 2 if run.procedure == "continued" else 1
     images = (FORWARD + BACKWARD) * trained_on + FORWARD * evaluated
-    return 2.0 * multiplications * images * copies
+    return 2.0 * multiplications * images * run.networks_trained

@@ -87,7 +87,7 @@ def lenet_wave(wave: int) -> list[Run]:
         return [*lenet_wave(2), *continued_tickets("lenet", range(1, 29), CONTINUED_TRIALS)]
     if wave == 4:
         return [*lenet_wave(3), *tickets("lenet", 28, MORE_TRIALS)]
-    raise ValueError(f"Lenet has waves 1, 2, 3 and 4, got {wave}")
+    raise ValueError(f"Lenet has waves {', '.join(map(str, LENET_WAVES))}, got {wave}")
 
 
 # ---------------------------------------------------------------- Section 2 at laptop scale

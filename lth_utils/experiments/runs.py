@@ -54,6 +54,11 @@ class Run:
         return paper.percent_remaining(self.network, self.pruning_round, self.variant, rates)
 
     @property
+    def networks_trained(self) -> int:
+        """How many networks its training moves: a "continued" run has a companion, see `starts.continuation`."""
+        return 2 if self.procedure == "continued" else 1
+
+    @property
     def continues_chain(self) -> bool:
         """Networks that are pruned after training to give the next round's mask."""
         chained = self.study == "paper" and self.procedure != "one_shot" and self.variant != FLOAT32

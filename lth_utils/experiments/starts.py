@@ -1,5 +1,7 @@
 """From a run to weights and masks: what it needs to be finished first, and where its training starts."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from lth_utils import masks as masking
@@ -34,7 +36,9 @@ def starting_point(run: Run, chain) -> tuple[Weights, Masks]:
         return initial, masking.ones(initial)
     if run.arm == "random_sparsity":
         generator = np.random.Generator(np.random.PCG64(run.seeds["mask"]))
-        masks = masking.random_like(_masks_of_equal_size(run, initial), generator)
+        masks = masking.random_like(
+            masks_of_equal_size(initial, run.pruning_round, run.protocol.pruning_rates), generator
+        )
     elif run.procedure == "one_shot":
         rates = paper.one_shot_rates(run.network, run.pruning_round)
         masks = masking.prune_smallest(chain.dense_weights(run), masking.ones(initial), rates)
@@ -48,11 +52,11 @@ def continuation(run: Run, chain, masks: Masks) -> tuple[Weights, Masks]:
     return rewinding.rewind(chain.continued_weights(run), masks), masks
 
 
-def _masks_of_equal_size(run, weights):
-    """Masks with the ticket's number of survivors per layer: the counts do not depend on which weights survive."""
+def masks_of_equal_size(weights: Weights, pruning_round: int, rates: Mapping[str, float]) -> Masks:
+    """Masks with as many survivors per layer as the tickets of a round: the counts do not depend on which survive."""
     masks = masking.ones(weights)
-    for _ in range(run.pruning_round):
-        masks = masking.prune_smallest(weights, masks, run.protocol.pruning_rates)
+    for _ in range(pruning_round):
+        masks = masking.prune_smallest(weights, masks, rates)
     return masks
 
 
