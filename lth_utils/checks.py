@@ -15,6 +15,7 @@ Each raises CheckFailed, an AssertionError, with a sentence that names layer and
 This file needs torch and nothing else of ours: copy it.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -194,6 +195,7 @@ def random_masks_differ(ticket: Masks, control: Masks) -> None:
 
 def chosen_on_validation(index: int, validation_losses: Sequence[float]) -> None:
     """The evaluation that a result is read at has the lowest validation loss; the test set had no say."""
-    best = min(range(len(validation_losses)), key=validation_losses.__getitem__)
-    tied = validation_losses[index] == validation_losses[best]
+    losses = [math.inf if math.isnan(loss) else loss for loss in validation_losses]  # a NaN is never lowest
+    best = min(range(len(losses)), key=losses.__getitem__)
+    tied = losses[index] == losses[best]
     _fail_if(not tied, f"evaluation {index} was chosen, the validation loss is lowest at evaluation {best}")

@@ -65,6 +65,9 @@ CURVES = ("iteration", "validation_loss", "validation_accuracy", "test_accuracy"
 SCHEMA = pa.schema(IDENTITY | MEASURES | {f"curve_{name}": pa.list_(pa.float32()) for name in CURVES})
 
 
+MEND = "restore it from git, or delete it and the later rounds of its trials, and train again"
+
+
 class StoreError(RuntimeError):
     """A file of the store is damaged, foreign, missing or says the same run twice; the message names it."""
 
@@ -137,9 +140,11 @@ def _read_file(path: Path, folder: Path) -> pd.DataFrame:
         same_columns = (table.schema.names, table.schema.types) == (SCHEMA.names, SCHEMA.types)
         frame = table.to_pandas()
     except (pa.ArrowException, OSError, ValueError) as error:  # the last for text that is no text any more
-        raise StoreError(f"{inside} cannot be read ({error}); delete it and train again") from error
+        raise StoreError(f"{inside} cannot be read ({error}); {MEND}") from error
     if not same_columns:
-        raise StoreError(f"{inside} has other columns than this version writes")
+        raise StoreError(
+            f"{inside} has other columns than this version writes; check out the version that wrote it"
+        )
     frame.insert(0, "run_key", [run_key(row) for row in frame[list(IDENTITY)].to_dict("records")])
     if path.stem != _file_hash(frame["run_key"]):
         raise StoreError(
@@ -156,6 +161,8 @@ def _refuse_duplicates(frame, columns):
         first = twice.iloc[0]
         places = ", ".join(sorted(set(twice[(twice[columns] == first[columns]).all(axis=1)]["file"])))
         what = {name: first[name] for name in IDENTITY}
+        if "run_key" not in columns:
+            raise StoreError(f"one run under two protocols, in {places}; choose one by protocol_key: {what}")
         raise StoreError(f"the same run is stored twice, in {places}: {what}")
 
 
@@ -231,7 +238,9 @@ def read_adopted(folder: Path = COMMITTED) -> pd.DataFrame:
     missing = expected[~expected["run_key"].isin(frame["run_key"])]
     if len(missing):
         what = missing.iloc[0][list(IDENTITY)].to_dict()
-        raise StoreError(f"{len(missing)} run(s) of the manifest have no record; the first: {what}")
+        raise StoreError(
+            f"{len(missing)} run(s) of the manifest have no record; `git restore notebooks/records` brings back what git has; the first: {what}"
+        )
     return frame[frame["run_key"].isin(expected["run_key"])]
 
 
@@ -253,4 +262,4 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
     except (
         Exception
     ) as error:  # zip, zlib and NumPy raise nearly anything on altered bytes, KeyError included
-        raise StoreError(f"{path.name} cannot be read ({type(error).__name__}: {error})") from error
+        raise StoreError(f"{path.name} cannot be read ({type(error).__name__}: {error}); {MEND}") from error

@@ -136,7 +136,8 @@ def _exact(record, run, masks) -> Iterator[Comparison]:
 
 def _curve(record, result) -> Iterator[Comparison]:
     """The largest difference of the validation loss: before training, while it must agree, and afterwards."""
-    iteration, ours = result.curves["iteration"], result.curves["validation_loss"]
+    iteration = result.curves["iteration"]
+    ours = result.curves["validation_loss"].astype(np.float32).astype(float)  # as a record stores it
     theirs = np.asarray(record["curve_validation_loss"], float)[: len(ours)]
     together = (iteration > 0) & (iteration <= TOGETHER_UNTIL)
     for chosen, tolerance in (
@@ -147,9 +148,8 @@ def _curve(record, result) -> Iterator[Comparison]:
         if chosen.any():
             worst = np.flatnonzero(chosen)[np.abs(ours - theirs)[chosen].argmax()]
             name = f"validation_loss at {iteration[worst]}"
-            remark = "worst of iterations {} to {}".format(*iteration[chosen][[0, -1]]) * bool(
-                iteration[worst]
-            )
+            first, last = iteration[chosen][[0, -1]]
+            remark = f"worst of iterations {first} to {last}" if last else ""
             yield Comparison(name, float(theirs[worst]), float(ours[worst]), tolerance, remark)
 
 

@@ -21,9 +21,7 @@ from lth_utils.experiments import Run
 from lth_utils.faults import ON_TEST
 
 ROUNDING = 1e-6  # float32 curves beside float64 columns
-LADDER_TOLERANCE = (
-    0.01  # percent of weights; whole weights are pruned, so P_m misses its formula by a few weights
-)
+LADDER_TOLERANCE = 0.01  # percent of weights: as whole weights are pruned, P_m misses its formula by a few
 FRACTIONS = [name for name in records.MEASURES if "accuracy" in name]
 
 
@@ -85,16 +83,16 @@ def record_problems(row: dict) -> list[str]:
     if row["study"] == "faults":
         return found
     try:
-        run = planned(row)
+        run, seeds = planned(row), json.loads(row["seeds"])
+        ladder = run.percent_remaining
     except (ValueError, TypeError) as error:
-        return [*found, f"its protocol cannot be read ({error})"]
+        return [*found, f"its protocol or its seeds cannot be read ({error})"]
     if run.protocol.key() != row["protocol_key"]:
         found.append("its protocol is not the one of its protocol_key")
-    if json.loads(row["seeds"]) != run.seeds:
+    if seeds != run.seeds:
         found.append("its seeds are not those of its identity")
-    if abs(row["percent_remaining"] - run.percent_remaining) > LADDER_TOLERANCE:
-        ladder = f"the ladder says {run.percent_remaining:.4f}"
-        found.append(f"percent_remaining is {row['percent_remaining']:.4f}, {ladder}")
+    if abs(row["percent_remaining"] - ladder) > LADDER_TOLERANCE:
+        found.append(f"percent_remaining is {row['percent_remaining']:.4f}, the ladder says {ladder:.4f}")
     return found
 
 
@@ -195,12 +193,11 @@ def planned(row: dict) -> Run:
 
 def describe(row: dict) -> str:
     """A run in a few words: "lenet winning_ticket, iterative round 3, trial 0"."""
-    extras = [row["variant"]] * bool(row["variant"]) + [f"replicate {row['replicate']}"] * bool(
-        row["replicate"]
-    )
     words = [
         f"{row['network']} {row['arm']}",
         f"{row['procedure']} round {row['pruning_round']}",
         f"trial {row['trial']}",
+        row["variant"],
+        f"replicate {row['replicate']}" if row["replicate"] else "",
     ]
-    return ", ".join([*words, *extras])
+    return ", ".join(filter(None, words))

@@ -154,6 +154,13 @@ def test_a_straddling_interval_is_inconclusive_and_says_how_many_trials_would_de
     assert half_widths[0] > distance > half_widths[1]
 
 
+def test_trials_of_a_geometric_mean_are_counted_on_the_logarithms():
+    values = (20.0, 30.0, 60.0, 40.0)
+    logged = claims.decide(between(upper=50.0), around(*values, scale="log"))
+    assert logged.reason == claims.decide(between(upper=math.log(50)), around(*np.log(values))).reason
+    assert "about" in logged.reason
+
+
 def test_an_estimate_on_its_bound_is_decided_by_no_number_of_trials():
     assert "no number of trials" in claims.decide(between(lower=0.3), around(0.2, 0.3, 0.4)).reason
 
@@ -172,6 +179,8 @@ def test_another_scale_is_compared_without_an_outcome():
     frame = gains([0.97] * 3, [0.98, 0.981, 0.982]).assign(scale="reduced")
     decided = claims.decide(condition(), measure(frame, condition()))
     assert decided.outcome == "reduced scale" and decided.interval.estimate == pytest.approx(1.1)
+    frame.loc[frame["percent_remaining"] == 100, "scale"] = "paper"
+    assert claims.decide(condition(), measure(frame, condition())).outcome == "reduced scale"
 
 
 def test_a_diverged_run_makes_its_condition_inconclusive_by_name():
@@ -253,6 +262,34 @@ def ladder(trial, dense, accuracies):
     return [run(trial, **{ACCURACY: dense}), *rungs]
 
 
+def test_a_crossing_over_a_ladder_with_a_gap_is_a_problem():
+    runs = [row for t in range(3) for row in ladder(t, 0.97, (0.98, 0.98, 0.96))]
+    gap = records(*(row for row in runs if row["percent_remaining"] != 64.06))
+    assert "1 of 3 rungs missing" in measure(gap, CROSSING).problem
+
+
+def test_ranks_of_censored_readings_carry_a_remark():
+    correlation = condition(
+        quantity="rank_correlation",
+        metric="early_stop_iteration",
+        percent_remaining="51.28 21.07",
+        reference_arm="",
+    )
+    stops = [run(t, p, early_stop_iteration=s) for t in range(3) for p, s in ((51.28, 3_000), (21.07, 2_000))]
+    assert measure(records(*stops), correlation).remark == ""
+    stops[1]["early_stop_iteration"] = 50_000
+    assert measure(records(*stops), correlation).remark == "censored readings count as they stand"
+
+
+def test_a_censored_reference_leaves_the_lower_end_open():
+    stops = [run(t, 21.07, early_stop_iteration=4_000) for t in range(3)]
+    frame = records(*stops, *(run(t, early_stop_iteration=50_000) for t in range(3)))
+    ratio = condition(quantity="ratio", metric="early_stop_iteration", unit="ratio", lower=0.05)
+    sample = measure(frame, ratio)
+    assert sample.open_low and not sample.open_high
+    assert claims.decide(ratio, sample).outcome == "inconclusive"
+
+
 def test_crossing_is_the_smallest_rung_no_worse_than_the_trials_own_dense_network():
     dipping = ladder(0, 0.97, (0.98, 0.96, 0.96))
     returning = ladder(
@@ -332,7 +369,7 @@ def test_growth_is_a_rank_correlation_and_the_lowest_rung_is_found_per_trial():
 # --- statistics
 
 
-def test_t_interval_of_known_numbers():
+def test_a_t_interval_is_that_of_the_tables():
     interval = statistics.t_interval([1.0, 2.0, 3.0])
     assert (interval.estimate, interval.low, interval.high) == pytest.approx(
         (2.0, 2 - 2.484138, 2 + 2.484138)
@@ -342,6 +379,8 @@ def test_t_interval_of_known_numbers():
 def test_ratio_interval_is_about_the_ratio_of_means():
     above, below = [1.0, 2.0, 3.0], [1.0, 4.0, 4.0]
     assert statistics.ratio_interval(above, below).estimate == pytest.approx(2 / 3)
+    halves = statistics.ratio_interval([1.0, 2.0, 3.0], [2.0] * 3).spread
+    assert halves == pytest.approx(statistics.t_interval([0.5, 1.0, 1.5]).spread)
     constant, plain = statistics.ratio_interval(above, [2.0] * 3), statistics.t_interval(above)
     assert (constant.low, constant.high) == pytest.approx((plain.low / 2, plain.high / 2))
     ends = statistics.ratio_interval([5.0, 6.0, 7.0, 6.5], [2.0, 2.2, 2.5, 2.1])
@@ -357,7 +396,7 @@ def test_ratio_to_a_mean_that_may_be_zero_is_unbounded():
     assert math.isinf(interval.low) and math.isinf(interval.high)
 
 
-def test_intervals_cover_the_truth_about_95_times_in_100():
+def test_ratio_intervals_cover_the_truth_about_95_times_in_100():
     generator = np.random.Generator(np.random.PCG64(1))
     hits = 0
     for below in generator.normal(4.0, 1.0, (1000, 5)):
@@ -433,6 +472,8 @@ def test_curve_score_counts_rungs_where_the_interval_meets_the_bar():
     ours = scores[(scores["arm"] == "winning_ticket") & (scores["procedure"] == "iterative")].iloc[0]
     assert (ours["paper_rungs"], ours["common_rungs"], ours["agreeing_rungs"]) == (25, 4, 2)
     assert (ours["score"], ours["coverage"]) == pytest.approx((0.5, 4 / 25))
+    below = claims.curve_score(records(*(r | {"early_stop_iteration": 100} for r in outside)), "4", "1")
+    assert below["common_rungs"].sum() == 1 and below["agreeing_rungs"].sum() == 0
     reinit = scores[(scores["arm"] == "random_reinit") & (scores["procedure"] == "iterative")].iloc[0]
     assert reinit["common_rungs"] == 0 and math.isnan(reinit["score"])
     with pytest.raises(ValueError, match="no panel"):

@@ -644,7 +644,7 @@ def image(*pixels):
         ("raw_255", [0.0, 51.0, 255.0]),
     ],
 )
-def test_pixel_scalings_of_a_hand_sized_image(scaling, expected):
+def test_pixel_scalings_give_a_hand_sized_image_these_values(scaling, expected):
     scaled = data.scale_pixels(image(0, 51, 255), scaling)
     assert scaled.shape == (1, 1, 1, 3) and scaled.dtype == torch.float32
     torch.testing.assert_close(scaled.flatten(), torch.tensor(expected), rtol=1e-5, atol=1e-6)

@@ -1,6 +1,7 @@
 """The chains of notebook 05b: planned, trained by several workers, resumed, and stored as ordinary records."""
 
 import dataclasses
+import types
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 
@@ -137,6 +138,22 @@ def test_with_no_time_left_nothing_starts(in_threads, tmp_path):
     assert records.read(tmp_path).empty
 
 
+def test_no_chain_starts_that_would_outlast_the_budget_if_it_took_as_long_as_the_longest(
+    in_threads, tmp_path, monkeypatch
+):
+    now, worked = [0.0], []
+
+    def ten_seconds(chain, folder, version):
+        worked.append(chain)
+        now[0] += 10.0
+        return 1, 10.0, ""
+
+    monkeypatch.setattr(chains, "_work", ten_seconds)
+    monkeypatch.setattr(chains, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
+    faults.execute(tiny(["no_rewind", "rate_41"]), 1, tmp_path, budget_seconds=15.0)
+    assert len(worked) == 1
+
+
 def test_records_name_the_code_that_was_loaded_not_what_is_checked_out_later(
     in_threads, tmp_path, monkeypatch
 ):
@@ -152,6 +169,12 @@ def test_a_worker_that_is_killed_is_reported(in_threads, tmp_path, monkeypatch):
 
     monkeypatch.setattr(chains, "_work", killed)
     with pytest.raises(workers.WorkerError, match="killed; the same command continues"):
+        faults.execute(tiny(["no_rewind"]), 1, tmp_path)
+
+
+def test_a_worker_that_fails_is_reported_in_one_line(in_threads, tmp_path, monkeypatch):
+    monkeypatch.setattr(chains.data_room, "load", lambda name: {}["mnist"])
+    with pytest.raises(workers.WorkerError, match=r"^'mnist' \(KeyError; chains\.py, line \d+, in _work\)$"):
         faults.execute(tiny(["no_rewind"]), 1, tmp_path)
 
 

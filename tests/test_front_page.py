@@ -132,11 +132,14 @@ def test_the_chain_trained_alone_is_quoted_once_it_is_whole():
             pruning_round=n,
             wall_seconds=60.0,
         )
+        | {"run_key": str(n), "file": f"{n}.parquet"}
         for n in range(29)
     ]
     assert "29 levels of 200 iterations in 29 minutes" in front_page.whole_chain(pd.DataFrame(levels))
     assert "not measured yet" in front_page.whole_chain(pd.DataFrame(levels[:-1]))
     assert "not measured yet" in front_page.whole_chain(pd.DataFrame(levels).assign(trial=0))
+    stacked = [*levels, *(level | {"trial": 6} for level in levels)]
+    assert "not measured yet" in front_page.whole_chain(pd.DataFrame(stacked))
 
 
 def test_no_claim_is_hidden_from_the_verdict_page(lenet, nothing):

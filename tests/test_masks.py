@@ -191,7 +191,7 @@ def test_a_mask_of_another_shape_is_refused():
 
 
 @pytest.mark.parametrize("network", paper.WEIGHT_COUNTS)
-def test_the_ladder_of_28_rounds_is_exact_in_every_layer(network):
+def test_whole_weight_counts_follow_percent_remaining_for_28_rounds(network):
     """What is removed depends on the counts alone, so arithmetic stands for 28 prunings of millions of weights."""
     rates = paper.protocol(network).pruning_rates
     counts = paper.weight_counts(network)

@@ -30,7 +30,7 @@ def test_a_seed_gives_the_same_bytes_on_every_machine(drawn, network, variant):
     assert digest(drawn[network, variant])[:16] == INITIAL_WEIGHTS[network, variant]
 
 
-def test_a_few_initial_weights_in_plain_sight(drawn):
+def test_a_few_initial_weights_are_those_written_here(drawn):
     lenet = drawn["lenet", ""]
     assert lenet["fc1.weight"][0, :3].tolist() == pytest.approx(
         [0.0054005752, -0.0056743897, 0.0275085084], abs=1e-9

@@ -310,9 +310,9 @@ def test_another_network_may_have_another_scale(filled):
     assert len(records.load(folder=filled)) == 10
 
 
-def test_two_rows_that_mean_the_same_run_are_refused(filled):
+def test_one_run_under_two_protocols_is_refused_until_one_is_chosen(filled):
     records.write(stack(1, protocol_key="fedcba987654"), filled)
-    with pytest.raises(StoreError, match="stored twice"):
+    with pytest.raises(StoreError, match=r"one run under two protocols.*choose one by protocol_key"):
         records.load(folder=filled)
     assert len(records.load(folder=filled, protocol_key="fedcba987654")) == 1
 

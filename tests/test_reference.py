@@ -211,7 +211,7 @@ def test_training_takes_as_many_steps_as_its_protocol_says_and_evaluates_at_ever
     ("name", "kind", "momentum"),
     [("adam", "Adam", None), ("sgd", "SGD", 0.0), ("momentum", "SGD", 0.9), ("adadelta", "Adadelta", None)],
 )
-def test_optimizers_by_name(initial, name, kind, momentum):
+def test_each_name_gives_its_optimizer(initial, name, kind, momentum):
     live = {key: value.clone().requires_grad_() for key, value in initial.items()}
     optimizer = reference.new_optimizer(live, protocol(optimizer=name, learning_rate=0.25))
     assert type(optimizer).__name__ == kind

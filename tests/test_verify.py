@@ -3,6 +3,7 @@
 import json
 import math
 import shutil
+import types
 
 import numpy as np
 import pandas as pd
@@ -67,7 +68,8 @@ def curve(row, name, place, value):
 
 DAMAGE = {
     "another protocol": (lambda row: {"protocol_key": "0123456789ab"}, "not the one of its protocol_key"),
-    "no protocol": (lambda row: {"protocol": "{}"}, "protocol cannot be read"),
+    "no protocol": (lambda row: {"protocol": "{}"}, "its protocol or its seeds cannot be read"),
+    "no seeds": (lambda row: {"seeds": "{"}, "its protocol or its seeds cannot be read"),
     "an impossible protocol": (
         lambda row: {"protocol": row["protocol"].replace('"adam"', '"eve"')},
         "eve",
@@ -227,6 +229,14 @@ def test_every_kind_of_run_can_be_retrained_and_agrees(store, frame):
         assert len([name for name in found if name.startswith("validation_loss")]) == 2
 
 
+def test_the_same_curve_is_the_same_although_a_record_stores_fewer_digits(ticket):
+    loss = np.asarray(ticket["curve_validation_loss"], float) + 1e-9  # float64, as it is measured
+    assert (loss != ticket["curve_validation_loss"]).all()
+    result = types.SimpleNamespace(curves={"iteration": np.array([0, 2, 4]), "validation_loss": loss})
+    found = outcomes(spot_check._curve(ticket, result))
+    assert set(found.values()) == {"same"} and len(found) == 2
+
+
 @pytest.mark.parametrize(
     ("device", "threads"), [("cpu, 1 thread(s)", 1), ("cpu, 3 thread(s)", 3), ("NVIDIA H200", 2)]
 )
@@ -309,7 +319,6 @@ def test_nothing_is_written(store, frame, ticket):
     spot_check.retrain(ticket, frame, folder=store)
     list(verify.checks(store))
     assert before == {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
-    assert Chain(store).folder == store
 
 
 def test_the_committed_records_their_masks_and_the_manifest_are_sound():

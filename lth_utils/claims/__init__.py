@@ -10,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from lth_utils import paper
@@ -73,7 +72,7 @@ def decide(condition: pd.Series, sample: Sample) -> Decision:
     interval = _interval(sample)
     if condition["scored"] == "no":
         return Decision(interval, "chosen", "; ".join(filter(None, (condition["note"], sample.problem))))
-    if not sample.trials and "diverged" not in sample.problem:
+    if not sample.trials and not sample.problem:
         return Decision(interval, "not run")
     if sample.scales != ("paper",):
         return Decision(interval, "reduced scale", "; ".join(filter(None, (*sample.scales, sample.problem))))
@@ -194,11 +193,10 @@ def comparison_text(comparison: pd.DataFrame) -> str:
 
 
 def _paper_text(row):
-    parts = [
-        f"text {row.paper_says}" * bool(row.paper_says),
-        f"plot {row.paper_figure}" * bool(row.paper_figure),
-    ]
-    return "paper: " + (", ".join(filter(None, parts)) or "no number")
+    numbers = {"text": row.paper_says, "plot": row.paper_figure}
+    return "paper: " + (
+        ", ".join(f"{where} {number}" for where, number in numbers.items() if number) or "no number"
+    )
 
 
 def our_number(row) -> str:
@@ -267,21 +265,19 @@ def curve_score(frame: pd.DataFrame, figure: str, panel: str) -> pd.DataFrame:
 def _meets(values, low, high):
     ours = t_interval(values.dropna())
     ends = (ours.low, ours.high) if ours.trials > 1 else (ours.estimate, ours.estimate)
-    return bool(np.less_equal(ends[0], high) and np.less_equal(low, ends[1]))
+    return bool(ends[0] <= high and low <= ends[1])
 
 
 def paper_series(figure: str, title: str, series: str) -> dict[str, str]:
     """network, variant, arm and procedure of a series as the paper's legends name it."""
     name = f"{title} {series}".lower()
     network = next((key for key, label in paper.NETWORK_LABELS.items() if label.lower() in name), "lenet")
-    random = (
-        "random_reinit" if "reinit" in name else "random_sparsity" if "random" in name else "winning_ticket"
-    )
+    arm = "random_reinit" if "reinit" in name else "random_sparsity" if "random" in name else "winning_ticket"
     procedure = "one_shot" if "oneshot" in name else "continued" if "continued" in name else "iterative"
-    figure_1 = "conv_rate_10" if str(figure) == "1" and network == "conv6" else ""
+    variant = "conv_rate_10" if str(figure) == "1" and network == "conv6" else ""
     return {
         "network": network,
-        "variant": "dropout" if "dropout" in name else figure_1,
-        "arm": random,
+        "variant": "dropout" if "dropout" in name else variant,
+        "arm": arm,
         "procedure": procedure,
     }

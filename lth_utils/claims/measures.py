@@ -10,7 +10,8 @@ rungs of both arms, between the metric and the iterations to the test accuracy `
 Over several rungs, highest and lowest take the rung whose mean over trials is extreme, as a reader of the paper's mean
 curves does; one trial's own extreme would be the luckiest of many draws. P_m are compared as logarithms: the rungs of
 a ladder are evenly spaced there, so an interval means the same number of pruning rounds everywhere.
-Censored readings stay in, and the side on which the truth may lie is marked open.
+Censored readings stay in: of value, difference and ratio the side on which the truth may lie is marked open, of the
+others, which rank or compare readings, a remark says so.
 """
 
 from collections.abc import Callable
@@ -57,7 +58,14 @@ def measure(frame: pd.DataFrame, condition: pd.Series) -> Sample:
         times = _arms(frame, condition, f"iterations_to_accuracy@{condition['threshold']}")
         subject, reference = subject.beside(reference), times[0].beside(times[1])
     scales = subject.scales if reference is None else subject.scales | reference.scales
-    return replace(QUANTITIES[quantity](condition, subject, reference), scales=tuple(sorted(scales)))
+    sample = QUANTITIES[quantity](condition, subject, reference)
+    if QUANTITIES[quantity] is not _compare and sample.trials and _any_censored(subject, reference):
+        sample = replace(sample, remark=_join(sample.remark, "censored readings count as they stand"))
+    return replace(sample, scales=tuple(sorted(scales)))
+
+
+def _any_censored(*grids):
+    return any(bool(one.censored.any(axis=None)) for one in grids if one is not None)
 
 
 def parse_rungs(text: str) -> list[float]:
@@ -85,7 +93,9 @@ def _compare(condition, subject, reference):
     if not sample.trials:
         return sample
     ratio = condition["quantity"] == "ratio"
-    means = x.mean() if y is None else x.mean() / y.mean() if ratio else x.mean() - y.mean()
+    means = x.mean()
+    if y is not None:
+        means = means / y.mean() if ratio else means - y.mean()
     used, remark = list(x), sample.remark
     if condition["over"] in ("highest", "lowest"):
         used = [means.idxmax() if condition["over"] == "highest" else means.idxmin()]
@@ -124,7 +134,7 @@ def _complete(subject, reference=None):
     remark = f"left out as incomplete: trial {', '.join(partial)}" if partial and not failures else ""
     sample = Sample(trials=tuple(map(int, whole)), problem=_join(*failures), remark=remark)
     tables = [table.loc[whole] for table in tables]
-    return tables[0], tables[1] if reference is not None else None, sample
+    return tables[0], (tables[1] if reference is not None else None), sample
 
 
 def _diverged(table):

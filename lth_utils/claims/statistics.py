@@ -91,11 +91,8 @@ def trials_to_decide(estimate: float, spread: float, lower: float, upper: float)
 
     None where no number up to MOST_TRIALS would: the estimate lies on, or all but on, a bound.
     """
-    inside = lower <= estimate <= upper
     distances = [abs(estimate - bound) for bound in (lower, upper) if math.isfinite(bound)]
     distance = min(distances, default=math.inf)
-    if not inside:
-        distance = lower - estimate if estimate < lower else estimate - upper
     for count in range(FEWEST_TRIALS, MOST_TRIALS + 1):
         if t_quantile(count) * spread / math.sqrt(count) < distance:
             return count

@@ -242,8 +242,9 @@ def _workspace(folder: Path) -> Iterator[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for left_behind in folder.glob("fetching-*"):  # by a process that was killed
-            if time.time() - left_behind.stat().st_mtime > 24 * 3600:
-                shutil.rmtree(left_behind, ignore_errors=True)
+            with contextlib.suppress(FileNotFoundError):  # another process has just removed its own
+                if time.time() - left_behind.stat().st_mtime > 24 * 3600:
+                    shutil.rmtree(left_behind, ignore_errors=True)
         workspace = tempfile.TemporaryDirectory(prefix="fetching-", dir=folder, ignore_cleanup_errors=True)
     except OSError as error:
         raise _unwritable(folder, error) from None

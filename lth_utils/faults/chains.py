@@ -75,7 +75,8 @@ def execute(
     """Train the chains of a plan that are missing, in `count` processes; chains claimed elsewhere are left there.
 
     done: called with the number of new records of every finished chain and one line about it. With a budget, no chain
-    starts that would not end in time if it took as long as the longest so far. Raises WorkerError when a worker dies.
+    starts that would not end in time if it took as long as the longest so far. Raises WorkerError when a worker fails
+    or dies.
     """
     waiting, started, longest = missing(plan, folder), time.monotonic(), 0.0
     version = campaign.code_version()  # of what is loaded now: the checkout may change while this trains
@@ -104,6 +105,8 @@ def _report(future, done):
         count, seconds, line = future.result()
     except BrokenProcessPool as error:
         raise workers.WorkerError("a worker was killed; the same command continues") from error
+    except Exception as error:  # whatever it is, it came from a worker
+        raise workers.WorkerError(workers.describe(error)) from error
     if count:
         done(count, line)
     return seconds
@@ -182,7 +185,7 @@ def _row(run: Run, done: Round, splits: dict[str, Images]) -> dict:
     measured |= _accuracies(run, splits, done.final_weights, "end")
     weights_only = {name: mask for name, mask in done.masks.items() if name.endswith(".weight")}
     curve = done.test_accuracies or [math.nan] * len(done.iterations)
-    known, mistake = campaign.circumstances(run, "cpu"), f"fault: {fault.mistake}" * bool(fault.name)
+    known, mistake = campaign.circumstances(run, "cpu"), f"fault: {fault.mistake}" if fault.name else ""
     return (
         run.identity
         | known

@@ -156,7 +156,7 @@ def report(out_dir: Path = BUILD / "report", folder: Path = FOLDER, tell: Tell =
     """Execute every notebook at profile "report", check them all, then replace the committed .ipynb files.
 
     They run in out_dir and move over whole, by rename, and only if every one of them ran without a problem;
-    otherwise NotebookError, with nothing replaced and the runs left in out_dir. The generated parts of the README
+    otherwise NotebookError, with no notebook replaced and the runs left in out_dir; figures/ are new by then. The generated parts of the README
     beside the folder follow. Returns the replaced paths.
     """
     import nbformat
@@ -168,7 +168,10 @@ def report(out_dir: Path = BUILD / "report", folder: Path = FOLDER, tell: Tell =
         problems += [f"{path.stem}: {line}" for line in pair_problems(folder / f"{path.stem}.py", path)]
         problems += [f"{path.stem}: {line}" for line in run_problems(path)]
     if problems:
-        place = f"The runs are in {executed[0].parent}"
+        place = (
+            f"The runs are in {executed[0].parent}. figures/ and the manifest are new already: mend the problem and "
+            "`make report` again, or `git restore figures notebooks/records/_manifest.csv`"
+        )
         raise NotebookError("\n".join(["the committed notebooks stay as they were:", *problems, place]))
     for path in executed:
         waiting = folder / f".{path.name}.new"  # beside its target: a rename within one file system is atomic

@@ -84,7 +84,7 @@ class Protocol:
     train_evaluation_examples: int = 0  # 0: train accuracy over the whole training split
     precision: str = "float32"
     dropout: float = (
-        0.0  # of the hidden fully connected layers (Figure 6; where it applies is unspecified: our choice)
+        0.0  # of the hidden fully connected layers (Figure 6, which does not say where: our choice)
     )
 
     def __post_init__(self):

@@ -39,11 +39,7 @@ def paired_differences(
             color=look["color"],
             linewidth=1.0,
         )
-        name = [
-            paper.NETWORK_LABELS[network],
-            *[style.PROCEDURE_LABELS[procedure]] * (procedure != "iterative"),
-        ]
-        ax.plot(x, rows["mean"], **look, label=", ".join(name))
+        ax.plot(x, rows["mean"], **look, label=_with_procedure(paper.NETWORK_LABELS[network], procedure))
     style.percent_axis(ax, ladder(table))
     unit = ""
     if "accuracy" in metric:
@@ -87,6 +83,10 @@ def difference_panels(frame: pd.DataFrame, comparisons: Iterable[tuple[str, str,
     return figure, table
 
 
+def _with_procedure(name, procedure):
+    return name if procedure == "iterative" else f"{name}, {style.PROCEDURE_LABELS[procedure]}"
+
+
 def intervals(table: pd.DataFrame, at: Iterable[float]) -> str:
     """A table of `paired_differences` or `difference_panels` at named rungs, as plain text: mean [interval], n.
     One trial has no interval.
@@ -96,9 +96,7 @@ def intervals(table: pd.DataFrame, at: Iterable[float]) -> str:
     lines = []
     for (metric, arm, procedure), rows in table.groupby(["metric", "arm", "procedure"], sort=False):
         unit = "pp" if "accuracy" in metric else "iterations"
-        what = ", ".join(
-            [tables.METRICS[metric], *([style.PROCEDURE_LABELS[procedure]] * (procedure != "iterative"))]
-        )
+        what = _with_procedure(tables.METRICS[metric], procedure)
         lines += [""] * bool(lines) + [f"{what} ({unit}): {_spelled(arm)}"]
         for target in at:
             rung = tables.nearest_rung(rows["percent_remaining"], target)

@@ -117,9 +117,7 @@ def _png(figure):
     figure.savefig(full, format="png", dpi=style.DPI, metadata={"Software": None})
     if any(ax.images for ax in figure.axes):
         return full.getvalue()
-    rare_hues_stay = (
-        Image.Quantize.MAXCOVERAGE
-    )  # the default merges what covers few pixels: labels change their hue
+    rare_hues_stay = Image.Quantize.MAXCOVERAGE  # the default merges what covers few pixels, as labels do
     image = Image.open(full).convert("RGB").quantize(256, method=rare_hues_stay, dither=Image.Dither.NONE)
     image.save(small, "PNG", optimize=True)
     return small.getvalue()

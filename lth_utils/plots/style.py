@@ -75,9 +75,8 @@ SETTINGS = {
     "figure.constrained_layout.use": True,
     "figure.constrained_layout.h_pad": 0.06,
 }
-styled = matplotlib.style.context(
-    ["default", SETTINGS]
-)  # usable as a decorator and as a context, any number of times
+# Usable as a decorator and as a context, any number of times.
+styled = matplotlib.style.context(["default", SETTINGS])
 
 
 def new_figure(rows: int = 1, columns: int = 1, height: float = 2.4, width: float = 0.0) -> Figure:
@@ -136,7 +135,8 @@ def percent_axis(ax: Axes, rungs: Iterable[float], scale: str = "log") -> None:
     gap = 0.55 if wide else 0.3
     chosen = values[:1]
     for value in values[1:]:
-        if value < gap * chosen[-1] if scale == "log" else chosen[-1] - value > 17:
+        far = value < gap * chosen[-1] if scale == "log" else chosen[-1] - value > 17
+        if far:
             chosen.append(value)
     ax.set_xscale(scale)
     ax.minorticks_off()
