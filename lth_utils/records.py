@@ -16,7 +16,8 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +98,12 @@ def _file_hash(keys: Iterable[str]) -> str:
     return hashlib.sha256("".join(sorted(keys)).encode()).hexdigest()[:16]
 
 
-def _write_atomically(target: Path, save) -> None:
+def write_bytes(target: Path, content: bytes) -> None:
+    """Write a file under a temporary name beside it, then rename: a reader never sees half of it."""
+    _write_atomically(target, lambda path: Path(path).write_bytes(content))
+
+
+def _write_atomically(target: Path, save: Callable[[str], object]) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(prefix="_tmp-", suffix=target.suffix, dir=target.parent)
     os.close(handle)
@@ -125,7 +131,7 @@ def files(folder: Path = COMMITTED) -> list[Path]:
 
 def read(folder: Path = COMMITTED) -> pd.DataFrame:
     """Every run of the store with its `run_key`; StoreError names damaged files and runs stored twice."""
-    frames = [_read_file(path, folder) for path in files(folder)]
+    frames = [_read_file(path, folder, path.stat().st_mtime_ns) for path in files(folder)]
     if not frames:
         return pd.DataFrame(columns=["run_key", *SCHEMA.names, "file"])
     frame = pd.concat(frames, ignore_index=True)
@@ -133,7 +139,9 @@ def read(folder: Path = COMMITTED) -> pd.DataFrame:
     return frame
 
 
-def _read_file(path: Path, folder: Path) -> pd.DataFrame:
+@lru_cache(4096)
+def _read_file(path: Path, folder: Path, written: int) -> pd.DataFrame:
+    """Read once: files never change, and workers that wait for each other look at the whole store every two seconds."""
     inside = path.relative_to(folder)
     try:
         table = pq.read_table(path, partitioning=None, page_checksum_verification=True)

@@ -507,7 +507,7 @@ def test_interrupted_save_leaves_the_old_figure_whole(tmp_path, monkeypatch):
     drawing = plots.against_percent_remaining(runs(), "test_accuracy_at_end")
     plots.save(*drawing, "name", folder=tmp_path)
     before = (tmp_path / "name.png").read_bytes()
-    monkeypatch.setattr(pictures.Path, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(pictures.records.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         plots.save(
             *plots.paired_differences(lenet(), "test_accuracy_at_end", "winning_ticket", "dense"),
@@ -515,6 +515,7 @@ def test_interrupted_save_leaves_the_old_figure_whole(tmp_path, monkeypatch):
             folder=tmp_path,
         )
     assert (tmp_path / "name.png").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["name.csv", "name.png"]
 
 
 def test_a_notebook_shows_the_saved_picture_once_with_its_alt_text(tmp_path):

@@ -5,7 +5,6 @@ This room knows profiles, kernels and files; the form of a notebook file and the
 imported inside functions, so that a notebook may import this module for ``check_profile`` at no cost.
 """
 
-import os
 import re
 import tempfile
 import textwrap
@@ -24,6 +23,7 @@ from lth_utils.notebooks.rules import (  # offered from here
     picture_problems,
     read,
     run_problems,
+    title,
 )
 
 __all__ = ["FOLDER", "HEADER", "PROFILES", "NotebookError", "check_parameters", "check_profile"]
@@ -118,7 +118,11 @@ def execute(path: Path, output: Path, parameters: Mapping[str, Any]) -> Path:
     output.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, output)
     file = str(output).replace("{", "{{").replace("}", "}}")  # papermill takes braces in a path for fields
-    bar = {"desc": f"{_title(notebook)} [{label}]", "disable": None, "bar_format": BAR}
+    bar = {
+        "desc": f"{textwrap.shorten(title(notebook), 60, placeholder='...')} [{label}]",
+        "disable": None,
+        "bar_format": BAR,
+    }
     kernel = {"kernel_name": KERNEL["name"], "language": KERNEL["language"], "cwd": path.parent}
     with tempfile.TemporaryFile() as log:
         own = _own_kernel(log)
@@ -156,10 +160,12 @@ def report(out_dir: Path = BUILD / "report", folder: Path = FOLDER, tell: Tell =
     """Execute every notebook at profile "report", check them all, then replace the committed .ipynb files.
 
     They run in out_dir and move over whole, by rename, and only if every one of them ran without a problem;
-    otherwise NotebookError, with no notebook replaced and the runs left in out_dir; figures/ are new by then. The generated parts of the README
-    beside the folder follow. Returns the replaced paths.
+    otherwise NotebookError, with no notebook replaced and the runs left in out_dir; figures/ are new by then. The
+    generated parts of the README beside the folder follow. Returns the replaced paths.
     """
     import nbformat
+
+    from lth_utils import records
 
     executed = run_all("report", out_dir, folder, tell)
     problems = []
@@ -174,20 +180,12 @@ def report(out_dir: Path = BUILD / "report", folder: Path = FOLDER, tell: Tell =
         )
         raise NotebookError("\n".join(["the committed notebooks stay as they were:", *problems, place]))
     for path in executed:
-        waiting = folder / f".{path.name}.new"  # beside its target: a rename within one file system is atomic
-        waiting.write_bytes(path.read_bytes())
-        os.replace(waiting, folder / path.name)
+        records.write_bytes(folder / path.name, path.read_bytes())
     if (readme := folder.parent / "README.md").exists():
         from lth_utils.notebooks import front_page
 
         front_page.refresh(readme)
     return [folder / path.name for path in executed]
-
-
-def _title(notebook: Any) -> str:
-    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    heading = re.search(r"^# +(.+)$", prose, re.M)
-    return textwrap.shorten(heading[1] if heading else "untitled", 60, placeholder="...")
 
 
 def _failure(error: Any) -> str:

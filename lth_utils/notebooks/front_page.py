@@ -8,7 +8,6 @@ Knows README.md, the folders that it links to, and the records; what a number me
 """
 
 import json
-import os
 import re
 from pathlib import Path
 
@@ -35,9 +34,7 @@ def refresh(path: Path = README) -> list[str]:
         old[2] for old, now in zip(PART.finditer(text), PART.finditer(new), strict=True) if old[3] != now[3]
     ]
     if names:
-        waiting = path.with_name(f".{path.name}.new")
-        waiting.write_text(new, encoding="utf-8")
-        os.replace(waiting, path)
+        records.write_bytes(path, new.encode())
     return names
 
 
@@ -194,9 +191,8 @@ def notebook_list(root: Path = ROOT) -> str:
     """Every notebook with the question in its title."""
     lines = []
     for path in sorted((root / "notebooks").glob("[0-9]*.py")):
-        prose = "\n".join(cell.source for cell in rules.read(path).cells if cell.cell_type == "markdown")
-        title = re.search(r"^# (?:\d+\w? )?(.+)$", prose, re.M)
-        lines.append(f"- [{path.stem}](notebooks/{path.stem}.ipynb): {title[1] if title else 'untitled'}")
+        title = re.sub(r"^\d+\w? ", "", rules.title(rules.read(path)))
+        lines.append(f"- [{path.stem}](notebooks/{path.stem}.ipynb): {title}")
     return "\n".join(lines)
 
 

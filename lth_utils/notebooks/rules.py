@@ -59,6 +59,13 @@ def read(path: Path) -> Any:
     return nbformat.read(path, as_version=4)
 
 
+def title(notebook: Any) -> str:
+    """The first heading of the highest level, as "04 Do convolutional networks ...", else "untitled"."""
+    prose = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    heading = re.search(r"^# +(.+)$", prose, re.M)
+    return heading[1] if heading else "untitled"
+
+
 def tags(cell: Any) -> list[str]:
     """The tags of a cell, in the order written."""
     return list(cell.metadata.get("tags", []))

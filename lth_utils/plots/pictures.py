@@ -5,7 +5,6 @@
 
 import base64
 import io
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lth_utils import ROOT
+from lth_utils import ROOT, records
 from lth_utils.plots import style
 from lth_utils.plots.panels import Drawing
 from lth_utils.plots.tables import alt_text
@@ -103,10 +102,9 @@ def save(
     """
     folder = Path(folder) if folder else ROOT / ("build/figures" if profile == "quick" else "figures")
     picture = Picture(_png(figure), alt or alt_text(table))
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / f"{name}.png", picture.png)
+    records.write_bytes(folder / f"{name}.png", picture.png)
     drawn = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    _write(folder / f"{name}.csv", drawn.encode())
+    records.write_bytes(folder / f"{name}.csv", drawn.encode())
     return picture
 
 
@@ -121,10 +119,3 @@ def _png(figure):
     image = Image.open(full).convert("RGB").quantize(256, method=rare_hues_stay, dither=Image.Dither.NONE)
     image.save(small, "PNG", optimize=True)
     return small.getvalue()
-
-
-def _write(path, content):
-    """Write under a temporary name, then rename: a reader never sees half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(path)
