@@ -56,7 +56,8 @@ lenet = [run for run in plan if run.network == "lenet"]
 # A winning ticket is found by *iterative magnitude pruning* (Section 1 of the paper):
 #
 # 1. draw initial weights and train the dense network;
-# 2. in every layer prune the smallest fifth of the surviving weights, in convolutions and the output layer a tenth;
+# 2. in every layer prune the smallest fifth of the surviving weights, in convolutions and the output layer a tenth
+#    (Conv-6's convolutions: 15 %);
 # 3. set the survivors back to the very values that they were drawn with;
 # 4. train again, and go back to 2 until hardly a weight is left.
 #
@@ -104,9 +105,12 @@ plots.save(figure, table, "02_figure_1", profile, alt=alt)
 # *Top: early-stop iteration. Bottom: test accuracy at early-stop; its axis is cut. Lines: mean over trials; bars:
 # minimum to maximum, as in the paper; faint dots: single trials; black square: the dense network. Grey: the paper's
 # own means and bars, digitized. Triangle: in at least one trial the minimum is at the last evaluation, only a bound.
-# "Scale reduced": shorter runs, see the table above.*
+# "Scale reduced": shorter runs, see the table above. Ours: five trials of Lenet, two of Conv-2, one of Conv-4 and
+# Conv-6, which therefore have no bars; the paper: five, ten of random networks. Names stand where the paper's tickets
+# end.*
 #
-# The same at some rungs. A dash means that this arm was not trained there.
+# The same at some rungs. A dash: this arm was not trained there; of the paper's Conv-6, whose Figure 1 has another
+# ladder, no point but the dense one lies on ours. Notebook 04 sets Conv-6 beside Figure 5, which has our ladder.
 
 # %% tags=["nbval-check-output"]
 rungs = {"lenet": [100, 80.0, 51.3, 21.1, 7.0, 3.6, 1.9], "conv2": [100, 51.4, 21.2, 8.81, 4.58]}
@@ -131,7 +135,8 @@ alt = "Ticket minus random sparse network within each trial: stops earlier and i
 plots.save(figure, differences, "02_ticket_minus_random", profile, alt=alt)
 
 # %% [markdown]
-# *Dots: single trials. Circle and bar: mean and 95 % t-interval over trials, not minimum and maximum.*
+# *Small dots, set to the right of their rung: the five trials. Circle and bar: their mean and its 95 % t-interval, not
+# minimum and maximum.*
 
 # %% tags=["nbval-check-output"]
 print(plots.intervals(differences, differences["percent_remaining"].unique()))
@@ -178,7 +183,8 @@ for title, count in zip(titles, counts, strict=True):
 # ## Claims C01 to C04
 #
 # Each condition of the ledger, its rule, the paper's number and ours: mean with its 95 % interval over trials. A
-# claim is *reproduced* when every condition is met; a straddling interval is *inconclusive*.
+# claim is *reproduced* when every condition is met; a straddling interval is *inconclusive*. A smallest P_m of Conv-2,
+# Conv-4 or Conv-6 is the last rung that was trained: an upper bound.
 
 # %% tags=["nbval-check-output"]
 comparison = claims.compare(runs, ["C01", "C02", "C03", "C04"]) if compared else None
@@ -199,9 +205,9 @@ print(claims.comparison_text(comparison) if compared else "numbers of laptop sca
 #
 # *Not decided.* The conditions on convolutional networks. They have runs of reduced scale, which get no verdict: at
 # every rung that we have of both kinds (Conv-2: a fifth of the weights and below; Conv-4 and Conv-6: 9 % alone) tickets
-# stop several times earlier than random sparse networks. In accuracy Conv-2's are level at a fifth and part by several
-# points at 5 %; at 9 % the one Conv-4's differ by several points, the one Conv-6's by more than ten; all in runs too
-# short for the random networks.
+# stop several times earlier than random sparse networks. In accuracy Conv-2's are level at a fifth, hardly apart at 9 %
+# and apart by several points at 5 %; at 9 % the one Conv-4's differ by several points, the one Conv-6's by more than
+# ten. At 9 % and below the paper's random networks stop after our runs end.
 #
 # *Why do Lenet's random networks fall behind?* A part of their first layer hangs on pixels that are never lit. Tickets
 # had such weights too, as initial values that no gradient ever moved, and pruning by magnitude cleared them away as the
@@ -215,5 +221,6 @@ print(claims.comparison_text(comparison) if compared else "numbers of laptop sca
 #   fifth of the weights on;
 # - the parting grows as weights go, in speed before it does in accuracy;
 # - its tickets give up the pixels that are never lit, its random networks keep their share of weights there;
-# - Conv-2, Conv-4 and Conv-6, at reduced scale and in one or two trials, part in speed likewise;
+# - at reduced scale, in one or two trials, tickets stop sooner than random networks, too: Conv-2's from a fifth of the
+#   weights on, Conv-4's and Conv-6's at 9 %, their one rung;
 # - the paper's own curves, means and bars, drawn in grey behind ours.

@@ -190,7 +190,9 @@ plots.save(figure, table, "04_figure_5", profile, alt=alt)
 # *Lines: mean over trials; bars: minimum to maximum; faint dots: single trials; black squares: dense. Early-stop
 # iteration; test and train accuracy there; test accuracy after the last iteration, which is the paper's last only at
 # scale "paper". Triangle: in at least one trial the minimum is at the last evaluation, so the mean is only a bound.
-# Names stand where the paper's tickets end. Accuracy axes are cut.*
+# Ours: two trials of Conv-2, one of Conv-4 and Conv-6, which therefore have no bars; the paper: five, of reinits
+# fifteen. Names stand where the paper's tickets end or leave the axis. All axes are cut; the paper's dashed Conv-6
+# leaves the first one between 6 % and 1.5 %, so that the line across is no measurement.*
 
 # %% tags=["nbval-check-output"]
 rungs = {"conv2": [100, 51.4, 21.2, 8.81, 4.58], "conv4": [100, 43.6, 19.6, 9.18, 5.37]}
@@ -220,7 +222,8 @@ plots.save(figure, better, "04_better_trial_by_trial", profile, alt=alt)
 # %% [markdown]
 # *Small dots, set to the right of their rung: single trials; circles: their mean. Its 95 % t-interval would be drawn
 # from three trials on. The numbers below have the interval of two as well, which is wide: with a third trial it would
-# be about a quarter of that. One without width is no certainty: both trials gave the same difference, in steps of 200.*
+# be about a quarter of that. One without width is no certainty: both trials gave the same difference, in steps of 200.
+# Every panel has a scale of its own. Conv-4 and Conv-6 have one trial: circle and dot are the same number.*
 
 # %% tags=["nbval-check-output"]
 for differences in (sooner, better):
@@ -265,12 +268,14 @@ alt = "Test accuracy at the end: tickets, reinits and random sparse networks, a 
 plots.save(figure, table, "04_figure_14", profile, alt=alt)
 
 # %% [markdown]
-# *As Figure 5; after the last iteration. Notebook 03 has Lenet's panel.*
+# *As Figure 5. Figure 13: its four panels, then train accuracy after the last iteration. Figure 14: test accuracy after
+# the last iteration, dotted for random sparsity. Notebook 03 has Lenet's panel.*
 #
 # ## The claims
 #
 # Each condition with its rule, the paper's number and ours. Numbers of reduced scale are printed beside the paper's and
-# get no verdict; conditions on the dense network that chose the pixel scaling are marked so and score nothing.
+# get no verdict; conditions on the dense network that chose the pixel scaling are marked so and score nothing. Where
+# the smallest P_m that is as accurate as dense is the last rung trained, it is an upper bound.
 
 # %% tags=["nbval-check-output"]
 ids = ["C03", *(f"C{number}" for number in range(23, 39)), "C55", "C58", "C60"]
@@ -324,12 +329,13 @@ for row in sparse[sparse["arm"] == "random_reinit"].itertuples():
 # %% [markdown]
 # From about a sixth of the weights down to 7 % Conv-2's tickets read images that were never shown right far more often
 # than validation images. At a few other rungs one or both of its trials do so by less, and so does Conv-4's ticket at
-# 11 %; elsewhere, and in all of Conv-6's, the bound is too loose to say. Weights, biases and optimizer started afresh,
-# so what earlier trainings had learned about these images can only have come through the mask. But the mask alone does
-# not hold it: with new weights, Conv-2's masks at 9 % read fewer of the training images after six passes than its
-# tickets read of those never shown. It takes the *initial weights* that the mask leaves. Before any update small
-# tickets already read validation images more often than chance, some of Conv-4's and Conv-6's about half of them.
-# (Zhou et al., arXiv 1905.01067, report 41 % on CIFAR-10 and call such masks supermasks.)
+# 11 % (at a fifth by less than chance can); elsewhere, and in all of Conv-6's, the bound is too loose to say. Weights,
+# biases and optimizer started afresh, so what earlier trainings had learned about these images can only have come
+# through the mask. But the mask alone does not hold it: with new weights, Conv-2's masks at 9 % read fewer of the
+# training images after six passes than its tickets read of those never shown. It takes the *initial weights* that the
+# mask leaves. Before any update small tickets already read validation images more often than chance, some of Conv-4's
+# and Conv-6's about half of them. (Zhou et al., arXiv 1905.01067, report 41 % on CIFAR-10 and call such masks
+# supermasks.)
 #
 # ## What does a ticket look like?
 #
@@ -351,9 +357,9 @@ alt = "Sixteen first-layer filters of each trained dense network; the same filte
 plots.save(figure, table, "04_filters", profile, alt=alt)
 
 # %% [markdown]
-# *Each row has its own scale, the same for all its filters; grey is zero.* A pixel that lost nothing has nearly the hue
-# of the one above it: training moves the filters little. How far is each layer pruned, and does pruning ever empty a
-# whole filter or unit?
+# *Each row has its own scale, the same for all its filters; grey is zero.* The few pixels that lost nothing, hardly any
+# of them in Conv-6, have nearly the hue of the one above: training moved these weights little. How far is each layer
+# pruned, and does pruning ever empty a whole filter or unit?
 
 # %% tags=["nbval-check-output"]
 chosen = [run for run in tickets if run.pruning_round in (4, 8) or run == smallest[run.network]]
@@ -427,8 +433,9 @@ print(shown.to_string(index=False) if len(precise) else f"not run yet{mark}")
 # validation images included. Core-hours follow from the rate at which the networks above did theirs, in bfloat16 or
 # float32, which is the paper scale's. GPU-hours follow from an *assumed* sustained rate, a third of what an H100 does
 # in float32 on paper; nothing here was measured on a GPU. Each wave is what it adds to those before it. The CPUs were
-# not alike (Conv-4's and Conv-6's did about twice as many operations per second as Conv-2's): core-hours are of a mean
-# CPU, and the ratio of the two rates is not that of the precisions.
+# not alike (Conv-4's and Conv-6's did about twice as many operations per second as Conv-2's): the rate in bfloat16 is
+# that of a mean CPU, the rate in float32 that of Conv-2's slower one alone. So the core-hours of the paper's scale are
+# an upper guess, and the ratio of the rates is not that of the precisions.
 
 # %% tags=["nbval-check-output"]
 ASSUMED_RATE = 22e12  # operations per second
@@ -477,35 +484,39 @@ for scale, waves in scales.items():
 #
 # *The scaling.* With raw values from 0 to 255, dense Conv-2 lies beside the paper's in iteration and test accuracy at
 # early-stop. Scaled in either usual way it stops later on average and is several points more accurate; train accuracy
-# tells none of the three apart. So unscaled pixels are the likeliest reading of the paper's convolutional networks,
-# while its Lenet did not see them (notebook 01); images of unit length, which its authors' public code uses for MNIST,
-# were not tried here. One dense Conv-4 and one dense Conv-6 come near the paper's, too: half of their quantities lie
-# inside its bars, the others below, furthest the iteration of Conv-6.
+# tells none of the three apart. So unscaled pixels are the likeliest reading of the paper's Conv-2, and we use them for
+# all three, while its Lenet did not see them (notebook 01); images of unit length, which its authors' public code uses
+# for MNIST, were not tried here. One dense Conv-4 and one dense Conv-6 do not settle it: of Conv-4 two of three
+# quantities lie inside the paper's bars, of Conv-6 one, and it stops earlier than any of the paper's trials. In Conv-2
+# the other scalings stop later; with Conv-6 they were not tried.
 #
 # *The tickets.* At reduced scale pruning does to all three networks much of what the paper says: from two fifths of the
 # weights on, the early-stop iteration is about half of the dense one or less. Conv-2's tickets are more accurate on
 # average at every rung, at early-stop and at the end; so are those of the one Conv-4, but for one rung at early-stop,
-# and those of the one Conv-6, but for its two smallest at the end. Four things differ from the paper's plot. After the
-# first round ours stop later than dense, the paper's sooner. From two fifths of the weights (Conv-4: three tenths,
-# Conv-6: seven tenths) to a tenth ours stop clearly sooner than the paper's, below that Conv-2's and Conv-4's mostly by
-# less than an evaluation. From three tenths on they gain less at early-stop. And there they gain less at the end, too,
-# Conv-2's and Conv-6's about half of what the paper's do, or less. In most tickets, the records say, the loss bottoms
-# out before the accuracy peaks, but in our dense networks as well, so that alone explains little; float32 makes up a
-# small part of what Conv-2 misses at the end, at 9 %. An evaluation every 200 iterations is coarse for a minimum after
-# a few hundred, and our runs end at about a quarter of the paper's length: runs of its length, evaluated more often,
-# would tell which it is.
+# and those of the one Conv-6 at early-stop; at its end they lead by about a point at middle rungs, and at the two
+# largest and the two smallest they cannot be told from the dense network. Four things differ from the paper's plot.
+# After the first round ours stop later than dense, the paper's sooner. From two fifths of the weights (Conv-4: three
+# tenths, Conv-6: seven tenths) to a tenth ours stop clearly sooner than the paper's, below that Conv-2's and Conv-4's
+# mostly by less than an evaluation, Conv-6's by more. (Dense Conv-6 stops sooner than the paper's, too, but even as a
+# ratio its speed-up exceeds the range of C25.) From three tenths on they gain less at early-stop. And there they gain
+# less at the end, too, Conv-2's and Conv-6's about half of what the paper's do, or less. In most tickets, the records
+# say, the loss bottoms out before the accuracy peaks, but in our dense networks as well, so that alone explains little;
+# float32 makes up a small part of what Conv-2 misses at the end, at 9 %. An evaluation every 200 iterations is coarse
+# for a minimum after a few hundred, and our runs end at about a quarter of the paper's length: runs of its length,
+# evaluated more often, would tell which it is.
 #
 # *Ticket against controls.* In Conv-2, at a fifth of the weights and below, in both trials, the ticket stops several
 # times earlier than its mask with new weights and than as many weights at random places; at a half, where only reinits
 # ran, the trials disagree. By accuracy at early-stop the three are level at a fifth, where our reinits lie beside the
 # paper's. At 9 % the ticket is ahead on average, but level with both controls in one trial. At 5 % it is ahead of both
 # by several points, there and at the end. After the last iteration the controls at a fifth are *ahead* of the tickets,
-# in both trials, and at 9 % on average: ours lose accuracy after their early stop. The paper's tickets lose less and
-# stay ahead, though they train on for far longer. Conv-4 and Conv-6 have controls at 9 % alone, in one trial: their
-# loss is lowest at the last evaluation (Conv-6: the last but one), many times later than the ticket's. Conv-4's ticket
-# is ahead of both by more than the noise of the test set, at early-stop and at the end; but tickets of neighbouring
-# rungs differ by as much as its smaller leads. Conv-6's is ahead by more than ten points, far beyond any such scatter:
-# its controls do not even fit three quarters of the training images by the end.
+# in both trials, and at 9 % on average: ours lose accuracy after their early stop. The paper's tickets lose less at a
+# fifth, gain at 9 % and stay ahead, though they train on for far longer. Conv-4 and Conv-6 have controls at 9 % alone,
+# in one trial: their loss is lowest at the last evaluation (Conv-6: the last but one), many times later than the
+# ticket's. Conv-4's ticket is ahead of both by more than the noise of the test set, at early-stop and at the end; but
+# tickets of neighbouring rungs differ by as much as its smaller leads. Conv-6's is ahead by more than ten points, far
+# beyond any such scatter and somewhat more than in the paper's plot. At the end its reinit fits less than three
+# quarters of the training images, the paper's nearly all, so a part of the lead is the length of our runs.
 #
 # *The two controls.* At the end Conv-2's lie within half a point of each other, as C60 has it; the one Conv-4's reinit
 # is ahead, by about what one trial can scatter, and Conv-6's by somewhat more, as in the paper's own plot. (The ratios
@@ -513,9 +524,10 @@ for scale, waves in scales.items():
 #
 # Our runs end at two to three times the dense network's early stop. The paper's controls at 9 % and 5 % stop after our
 # last iteration: a lower loss may lie beyond it, a part of their lag in accuracy may be the length of our runs, and a
-# ratio of 2.5 (C03, C33) can be met by Conv-2 at the very end only, by Conv-4 not at all. So the ticket wins by speed;
-# by accuracy Conv-2 shows it at its smallest rung alone, Conv-4 and Conv-6 at the only rung that they have, Conv-6 by
-# far, and runs of the paper's length would tell how much of that stays.
+# ratio of 2.5 (C03, C33) can be met by Conv-2 at the very end only, by Conv-4 not at all, by Conv-6 before the end,
+# though the paper's own ratio there lies beyond our last iteration. So the ticket wins by speed; by accuracy Conv-2
+# shows it at its smallest rung alone, Conv-4 and Conv-6 at the only rung that they have, Conv-6 by far, and runs of the
+# paper's length would tell how much of that stays.
 #
 # *Two trials, or one,* give a direction and no more, and would be inconclusive at any scale. Reduced scale gets no
 # verdict however many there are: shorter runs in bfloat16 are another protocol.
@@ -529,7 +541,8 @@ for scale, waves in scales.items():
 # - pixel scaling that moves the accuracy of dense Conv-2 by as much as pruning does in the paper, or more;
 # - raw values from 0 to 255 as the one candidate of three that lies among the paper's own trials;
 # - tickets of all three networks that from two fifths of the weights on stop much sooner than the dense network, and at
-#   every rung but one are more accurate there (Conv-2's on average), down to about 5 % (Conv-2) and 9 % of the weights;
+#   early-stop, at every rung but one, are more accurate (Conv-2's on average), down to about 5 % (Conv-2) and 9 % of
+#   the weights; at the end Conv-6's two smallest are not;
 # - the same masks with new weights, and random ones, which take several times as long, Conv-2's at a fifth of the
 #   weights and below, Conv-4's and Conv-6's at 9 %, their one rung; there, and in Conv-2 at 5 %, they are less accurate
 #   as well, Conv-6's by more than ten points;
