@@ -22,9 +22,10 @@
 # (arXiv 1803.03635). It claims that a dense, randomly initialised network contains small subnetworks, *winning
 # tickets*, which trained alone "can match the test accuracy of the original network after training for at most the same
 # number of iterations". One finds them by training the dense network, pruning its smallest weights and resetting the
-# others to their *original* initial values, again and again. Tickets of "less than 10-20%" of the weights are found in fully connected and convolutional networks for MNIST
-# and CIFAR-10. The structure alone does not make a ticket: drawn anew, with its mask kept, its weights learn more slowly
-# and end less accurate; and deeper networks need a lower or a warmed-up learning rate.
+# others to their *original* initial values, again and again. Tickets of "less than 10-20%" of the weights are found in
+# fully connected and convolutional networks for MNIST and CIFAR-10. The structure alone does not make a ticket: drawn
+# anew, with its mask kept, its weights learn more slowly and end less accurate; and deeper networks need a lower or a
+# warmed-up learning rate.
 #
 # **If false we expect** tickets and random sparse networks of the same size to learn alike.
 #
@@ -52,8 +53,8 @@ comparison = claims.compare(scored)
 # bounds it is met, outside failed; where it straddles one, or with fewer than three trials, the condition is
 # inconclusive. A claim is *reproduced* if all its conditions are met, *partly reproduced* if some are met and some
 # failed, *not reproduced* if all failed, *not run* without records, and *inconclusive* otherwise. A condition is also
-# inconclusive while rungs that it needs are missing, wherever its interval lies; *chosen* marks a quantity that helped to
-# choose the pixel scaling and is not scored. Intervals do not know that a share ends at 100 %. Runs of scale
+# inconclusive while rungs that it needs are missing, wherever its interval lies; *chosen* marks a quantity that helped
+# to choose the pixel scaling and is not scored. Intervals do not know that a share ends at 100 %. Runs of scale
 # "reduced" give numbers to compare and no verdict. With so many claims at 95 %, a few verdicts misfire by chance.
 
 # %% tags=["nbval-check-output"]
@@ -73,8 +74,10 @@ plots.save(figure, table, "00_figure_1", profile)
 
 # %% [markdown]
 # *Early-stop iteration (top) and test accuracy there (bottom) over the percent of weights remaining. Marks: means over
-# trials; bars: minimum to maximum, as in the paper; faint dots: single trials; grey: the paper's Figure 1, digitized. A
-# panel without records of ours shows the paper alone and says so.*
+# trials; bars: minimum to maximum, as in the paper; faint dots: single trials; grey: the paper's Figure 1, digitized.
+# Left: Lenet, five trials, as long as the paper's. Right: reduced scale, trained for about a quarter as long, two
+# trials of Conv-2 and one each of Conv-4 and Conv-6; no verdict rests on them. Triangles: the minimum is at the last
+# evaluation of at least one trial. Accuracy axes are cut.*
 
 # %% [markdown]
 # ## Every claim
@@ -91,8 +94,8 @@ summaries.claims_table(comparison)
 # ## Do whole curves agree?
 #
 # Claims look at single points. Here every point of the paper's figures over P_m counts: we agree at a rung if our mean
-# with its interval meets the paper's bar from minimum to maximum. A diverged run disagrees. Rungs that we lack count for
-# nothing and are shown as lacking. Only runs of scale "paper" take part.
+# with its interval meets the paper's bar from minimum to maximum. A diverged run disagrees. Rungs that we lack count
+# for nothing and are shown as lacking. Only runs of scale "paper" take part.
 
 # %% tags=["nbval-check-output"]
 summaries.scores_table(scored[scored["scale"] == "paper"])
@@ -100,9 +103,10 @@ summaries.scores_table(scored[scored["scale"] == "paper"])
 # %% [markdown]
 # ## What was trained, and what did it cost?
 #
-# A *redraw* is another draw of a control within the same trial. Wall hours are those of single-threaded processes, so
-# two at a time take half as long; they include every pause of a machine that had other work. Processor hours leave the
-# pauses out. They are a later addition to the records, so older runs lack them; the table says how many have them.
+# A *redraw* is another draw of a control within the same trial. Wall hours are per process; most processes had one
+# thread, some convolutional ones two (see the table of machines). They include every pause of a machine that had other
+# work. Processor hours leave the pauses out. They are a later addition to the records, so older runs lack them; the
+# table says how many have them.
 
 # %% tags=["nbval-check-output"]
 summaries.runs_table(runs)
@@ -117,7 +121,8 @@ summaries.machines_table(runs)
 #
 # - Runs of scale "short" end early because their questions (notebooks 01, 04 and 05b) are answered by then.
 # - Runs of scale "reduced" are what two processor cores can carry of Section 3: they end after 5,000 to 8,000 iterations,
-#   multiply in bfloat16, and are evaluated half as often, at few trials (notebook 04).
+#   multiply in bfloat16 (a few of Conv-2 in float32, to compare), are evaluated half as often, read train accuracy on
+#   10,000 images only, and have few trials (notebook 04).
 # - Where the table above has fewer rounds, trials or redraws than the paper, computing time is the only reason. The
 #   paper's text has three reinitialisations per ticket; its plots average more (see below).
 # - Where the paper is silent we had to choose. Pixel scaling: raw / 255 for Lenet (`unit_interval`, the nearest of
@@ -155,8 +160,8 @@ summaries.text_against_plot()
 # ## What was not run?
 #
 # Claims without any record, by the notebook that is to decide them. Section 4 (VGG-19, Resnet-18) and the appendix's
-# sweeps over hyperparameters have no plan in this version; a claim with conditions on several networks appears here only
-# while none of them has runs.
+# sweeps over hyperparameters have no plan in this version; a claim with conditions on several networks appears here
+# only while none of them has runs.
 
 # %% tags=["nbval-check-output"]
 summaries.undecided_table(comparison, "not run")
@@ -164,9 +169,9 @@ summaries.undecided_table(comparison, "not run")
 # %% [markdown]
 # ## What was easy, what was difficult?
 #
-# **Easy.** The algorithm itself: the plain version in `lth_utils/reference.py` is short, and the paper gives the numbers that
-# it needs: optimizer, rates, lengths, pruning rates. The plots are vector graphics, so every mean and bar could be
-# read off and compared, not guessed.
+# **Easy.** The algorithm itself: the plain version in `lth_utils/reference.py` is short, and the paper gives the
+# numbers that it needs: optimizer, rates, lengths, pruning rates. The plots are vector graphics, so means and bars
+# inside their axes could be read off and compared, not guessed.
 #
 # **Difficult.**
 #
@@ -180,9 +185,11 @@ summaries.undecided_table(comparison, "not run")
 #
 # ## We saw
 #
-# - Of the claims that have runs at the paper's scale a few are reproduced, none has failed, and most are undecided at
-#   five trials; every number behind them stands in the table of claims.
-# - Every point that we have agrees with the paper's curves. With intervals this wide that is a weak test, and the dense
-#   point helped to choose the pixels.
+# - Of the claims that have runs at the paper's scale a few are reproduced, none has failed, and most are undecided, by
+#   five trials, by missing rungs or by networks without runs at the paper's scale; every number behind them stands in
+#   the table of claims.
+# - Every rung of Lenet that has runs agrees with the paper's curves. With intervals this wide that is a weak test, and
+#   the dense point helped to choose the pixels. Convolutional runs of reduced scale take no part; in the picture above
+#   many of their tickets lie below the paper's bars.
 # - Some conditions cannot be met by a perfect copy of the paper's runs: its text and its plots ask for different numbers.
 # - `make train`, then `make report`, fills in every claim that has a plan; Section 4's deeper networks have none.

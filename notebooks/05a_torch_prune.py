@@ -311,7 +311,7 @@ assert pruned == [2, 0]
 #
 # **People write** `load_state_dict(trained)` or `optimizer.step()`, then prune. **They expect** the new weights to be
 # ranked. **What happens:** the module ranks `layer.weight`, the product made by the last forward pass. After a load
-# it is arbitrarily old; a public script gets "iterative" masks that equal one-shot masks in every round this way.
+# it is arbitrarily old: the "iterative" masks of this toy then equal its one-shot masks.
 # **Mend:** a forward pass without gradients, or `importance_scores=layer.weight_orig`.
 
 # %% tags=["nbval-check-output"]
@@ -338,8 +338,8 @@ assert list(places.values()) == [[0, 1, 2, 3], [0, 1, 8, 9], [0, 1, 8, 9]]
 # **People write** one optimizer for all rounds. **They expect** pruned weights to rest, as their gradient is zero.
 # **What happens:** momentum and Adam's moments from before pruning go on moving the masked entries of `weight_orig`;
 # weight decay does so even in a new optimizer. The hook hides it; a script that multiplies by a mask once, without
-# hook, shows it. **Mend:** a new optimizer every round, and the mask applied after every update. Look for lines that
-# leave zero.
+# hook, shows it. **Mend:** a new optimizer every round, without weight decay; without the hook, the mask applied after
+# every update as well. Look for lines that leave zero.
 
 # %%
 makers = {
@@ -441,8 +441,8 @@ model.load_state_dict(initial)
 layers = {f"{name}.weight": model.get_submodule(name) for name in ("fc1", "fc2", "output")}
 
 # %% [markdown]
-# Without the lines that fill `ours` and `theirs`, this loop is all that a user of the module needs. Its sixth pruning is
-# compared with nothing: the reference's sixth round trains under the fifth mask.
+# Without the lines that fill `ours` and `theirs`, this loop is all that a user of the module needs. Its sixth pruning
+# is compared with nothing: the reference's sixth round trains under the fifth mask.
 
 # %%
 original = {name: value.clone() for name, value in initial.items()}
@@ -466,8 +466,8 @@ for seed in seeds:
 assert all(torch.equal(initial[name], original[name]) for name in initial)
 
 # %% [markdown]
-# A second comparison shares only initial weights, noise and seeds with the first: our reference algorithm trains, prunes
-# and resets its own Lenet. Torch and we round alike, `round(rate * survivors)` with halves to even.
+# A second comparison shares only initial weights, noise and seeds with the first: our reference algorithm trains,
+# prunes and resets its own Lenet. Torch and we round alike, `round(rate * survivors)` with halves to even.
 
 # %% tags=["nbval-check-output"]
 rounds = reference.iterative_pruning(initial, list(seeds), protocol, noise)
@@ -514,7 +514,7 @@ for statement, verdict in verdicts.items():
 # error somewhere; a forgotten mask, a rewind that spares the weights and a control that is no control print nothing.
 # Notebook 05b measures what such mistakes cost. The earlier attempt met at least three traps: it called `remove()`
 # between rounds, it measured a mass where it meant a count, and its optimizer stayed with a replaced model. One round
-# hides the first two: with one call there is no mask to lose and no second ratio to misread.
+# hides the first: with one call there is no mask to lose. The mass misleads from the first call on.
 #
 # Our own masks are plain boolean tensors in `lth_utils.masks`. Not because torch's are wrong: plain tensors are
 # easier to stack, to compare and to assert. A reader who likes the module needs that loop and nothing else.

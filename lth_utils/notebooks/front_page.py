@@ -23,6 +23,7 @@ PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n)(.*?)(<!-- end -->)", re.S)
 EXAMPLE = ("C17", "C18")  # tickets against random reinitialisation, both at 21.1 %
 EXAMPLE_ROUND = 7
 TRIAL_TRAINED_ALONE = 5  # the other chains share their processes with others
+WITHOUT_VERDICT = {"reduced scale": "at reduced scale", "not run": "not run"}
 UNDECIDED = {"reduced scale": "numbers at reduced scale, no verdict", "not run": "not run"}
 
 
@@ -91,8 +92,10 @@ def verdicts(comparison: pd.DataFrame, root: Path = ROOT) -> str:
             continue
         first = next((row for row in conditions.itertuples() if row.trials), next(conditions.itertuples()))
         outcomes = conditions.loc[conditions["outcome"] != "chosen", "outcome"]
-        met, missing = (outcomes == "met").sum(), (outcomes == "not run").sum()
-        decided = f"{verdict} ({met} of {len(outcomes)} met{f', {missing} not run' * bool(missing)})"
+        count = outcomes.value_counts()
+        counted = [f"{count.get('met', 0)} of {len(outcomes)} met"]
+        counted += [f"{count[name]} {words}" for name, words in WITHOUT_VERDICT.items() if name in count]
+        decided = f"{verdict} ({', '.join(counted)})"
         numbers = f"{first.measure}: {summaries.paper_number(first)}", claims.our_number(first)
         link = summaries.notebook_link(summaries.notebook_of(first.section, first.network), "notebooks/")
         rows.append((claim, decided, first.statement, *numbers, _figure_link(first.figure, root), link))
@@ -116,7 +119,8 @@ def example(comparison: pd.DataFrame, runs: pd.DataFrame, root: Path = ROOT) -> 
         numbers += f"; asked for {row.rule}"
         if row.trials:
             ahead = row.low > (1 if row.unit == "ratio" else 0)
-            numbers += f"; that the ticket is ahead at all is {'certain' if ahead else 'not certain'} at 95 %"
+            leaves = "leaves no room" if ahead else "leaves room"
+            numbers += f"; the 95 % interval {leaves} for a ticket that is not ahead"
         verdict = claims.verdict(conditions["outcome"])
         lines.append(f"- {claim} **{verdict}**: {row.statement.lstrip('. ')} ({numbers})")
     arms = ["winning_ticket", "random_reinit"]
