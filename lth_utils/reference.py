@@ -19,7 +19,13 @@ from lth_utils.paper import Protocol
 
 Images = tuple[Tensor, Tensor]  # scaled images [N, channels, height, width] and labels [N] of one split
 # What only the stacked trainer knows, at the values that leave it out.
-PLAIN = {"dropout": 0, "learning_rate_decay_interval": 0, "training_examples": 0, "precision": "float32"}
+PLAIN = {
+    "dropout": 0,
+    "learning_rate_decay_interval": 0,
+    "precision": "float32",
+    "training_examples": 0,
+    "validation_trained_on": False,
+}
 EVALUATION_BATCH = 1000  # fits the cache, so it is faster than all images at once
 
 

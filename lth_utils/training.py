@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lth_utils import networks
-from lth_utils.data import DataOrder, Dataset, scale_pixels
+from lth_utils.data import DataOrder, Dataset, scale_pixels, training_on_validation
 from lth_utils.layers import StackedNetwork
 from lth_utils.masks import Masks, Weights
 from lth_utils.paper import Protocol
@@ -107,6 +107,8 @@ def train(
 
 def _prepare(data, protocol, like):
     """Scaled images and labels of each split, on the device and of the dtype of the tensor `like`."""
+    if protocol.validation_trained_on:
+        data = training_on_validation(data)
     splits = {}
     for name in ("train", "validation", "test"):
         images, labels = getattr(data, f"{name}_images"), getattr(data, f"{name}_labels")

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import synthetic
 import torch
 from PIL import Image
 from torchvision.datasets import CIFAR10
@@ -667,6 +668,15 @@ def test_pixels_are_not_scaled_twice_and_scalings_are_known_by_name():
         data.scale_pixels(data.scale_pixels(image(1, 2), "raw_255"), "unit_interval")
     with pytest.raises(ValueError, match=r"'zscore'.*unit_interval, standardized, unit_norm, raw_255"):
         data.scale_pixels(image(1, 2), "zscore")
+
+
+def test_validation_images_join_the_training_set_and_stay_where_they_are():
+    parts = synthetic.dataset(train=64, validation=16, test=8)
+    both = data.training_on_validation(parts)
+    assert len(both.train_labels) == 80 and torch.equal(both.train_images[:64], parts.train_images)
+    assert torch.equal(both.train_images[64:], parts.validation_images)
+    assert torch.equal(both.train_labels[64:], parts.validation_labels)
+    assert torch.equal(both.validation_images, parts.validation_images)
 
 
 def test_subset_is_the_first_of_each_part(folder):

@@ -102,6 +102,7 @@ def test_the_reference_refuses_what_it_does_not_know(data, weights):
         "training_examples": 60,
         "precision": "bfloat16",
         "learning_rate_decay_interval": 2,
+        "validation_trained_on": True,
     }
     for name, value in unknown.items():
         with pytest.raises(ValueError, match=f"knows no {name}$"):

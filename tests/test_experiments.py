@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import hashlib
+import itertools
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from lth_utils import masks as masking
 from lth_utils.chains import Chain
 from lth_utils.experiments import Run
 
-WAVE_SIZES = {1: 225, 2: 650, 3: 734}
+WAVE_SIZES = {1: 225, 2: 650, 3: 758}
 
 
 def run(arm="winning_ticket", trial=0, pruning_round=1, **changes):
@@ -142,6 +143,17 @@ def test_wave_2_is_section_2_of_the_paper():
     }
 
 
+def test_wave_3_adds_continued_training_and_tickets_trained_on_all_images():
+    wave = experiments.plan("lenet", wave=3)[WAVE_SIZES[2] :]
+    continued, on_all_images = wave[: 28 * 3], wave[28 * 3 :]
+    assert {r.procedure for r in continued} == {"continued"}
+    assert {(r.trial, r.pruning_round) for r in on_all_images} == set(itertools.product(range(3), range(8)))
+    assert {r.protocol.validation_trained_on for r in on_all_images} == {True}
+    assert {r.variant for r in on_all_images} == {"validation_trained_on"}
+    needs = [experiments.needs(r) for r in on_all_images if r.arm != "dense"]
+    assert {r.key for r in needs} <= {r.key for r in on_all_images}
+
+
 @pytest.mark.parametrize(
     ("network", "scale", "wave"),
     [
@@ -256,7 +268,8 @@ def test_stacks_partition_a_plan_into_runs_that_can_train_side_by_side(plan):
     stacks = experiments.stacks(plan)
     assert sorted(r.key for stack in stacks for r in stack) == sorted(r.key for r in plan)
     for stack in stacks:
-        assert 1 <= len(stack) <= experiments.NETWORKS_PER_STACK[stack[0].network]
+        continued = stack[0].procedure == "continued"
+        assert 1 <= len(stack) <= (2 if continued else experiments.NETWORKS_PER_STACK[stack[0].network])
         assert len({(r.network, r.scale, r.study, r.variant, r.protocol.key()) for r in stack}) == 1
         assert len({(r.pruning_round, r.procedure, r.continues_chain) for r in stack}) == 1
         assert not {experiments.needs(r).key for r in stack if experiments.needs(r)} & {r.key for r in stack}
@@ -276,7 +289,7 @@ def test_how_lenets_waves_are_packed_is_pinned():
     """Records of a running campaign fit only if the same runs are trained side by side."""
     stacks = experiments.stacks(experiments.plan("lenet", wave=3))
     text = " ".join(",".join(r.key for r in stack) for stack in stacks)
-    assert (len(stacks), hashlib.sha256(text.encode()).hexdigest()[:16]) == (101, "959292df4a637019")
+    assert (len(stacks), hashlib.sha256(text.encode()).hexdigest()[:16]) == (137, "411788751924886f")
 
 
 def test_stacks_are_no_larger_than_asked():

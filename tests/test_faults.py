@@ -80,13 +80,6 @@ def test_an_epoch_of_the_paper_has_917_iterations():
     assert injected.iterations_per_epoch(settings, full) == 917
 
 
-def test_validation_images_join_the_training_set_and_stay_where_they_are(data):
-    both = injected.training_on_validation(data)
-    assert len(both.train_labels) == 80 and torch.equal(both.train_images[64:], data.validation_images)
-    assert torch.equal(both.validation_images, data.validation_images)
-    assert torch.equal(both.train_labels[64:], data.validation_labels)
-
-
 def test_without_a_mask_pruned_weights_start_at_zero_and_grow(data):
     second = pruned("mask_not_enforced", data)[0][1]
     for name, mask in second.masks.items():

@@ -183,6 +183,7 @@ def test_every_field_of_a_protocol_changes_its_key():
         "train_evaluation_examples": 1000,
         "precision": "bfloat16",
         "dropout": 0.5,
+        "validation_trained_on": True,
     }
     layers_of = {"network": {"pruning_rates": paper.protocol("conv2").pruning_rates}}
     assert set(changes) == {field.name for field in dataclasses.fields(protocol)}

@@ -12,7 +12,7 @@ from synthetic import coarse, dataset, digest, double, protocol, pruned
 
 from lth_utils import layers, networks, paper, reference, training
 from lth_utils import masks as masking
-from lth_utils.data import DataOrder, scale_pixels
+from lth_utils.data import DataOrder, scale_pixels, training_on_validation
 
 CURVES = ("validation_loss", "validation_accuracy")
 LONG = protocol(training_iterations=300, evaluation_interval=50, batch_size=10)
@@ -422,6 +422,22 @@ def test_only_the_first_training_examples_are_used_where_a_protocol_says_so(data
     )
     assert same(some, again)
     assert not same(some, train(data, protocol(training_iterations=6), initial[:1], [pruned("lenet", 0)])[0])
+
+
+def test_validation_images_are_trained_on_only_where_a_protocol_says_so(data, initial):
+    """Batches of the whole training set: what it holds decides the gradient, whatever the order."""
+    everything = training_on_validation(data)
+    count = len(everything.train_labels)
+    assert count == len(data.train_labels) + len(data.validation_labels)
+    told, by_hand, without = (
+        train(which, settings, initial[:1], [pruned("lenet", 0)])[0]
+        for which, settings in (
+            (data, protocol(training_iterations=6, validation_trained_on=True)),
+            (everything, protocol(training_iterations=6)),
+            (data, protocol(training_iterations=6)),
+        )
+    )
+    assert same(told, by_hand) and not same(told, without)
 
 
 @pytest.mark.parametrize(

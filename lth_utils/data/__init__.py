@@ -103,6 +103,15 @@ def subset(dataset: Dataset, train: int, validation: int, test: int) -> Dataset:
     return replace(dataset, **parts)
 
 
+def training_on_validation(dataset: Dataset) -> Dataset:
+    """The same with the validation images trained on, too: behind the training images, and still in their own part."""
+    parts = {
+        f"train_{kind}": torch.cat([getattr(dataset, f"{part}_{kind}") for part in ("train", "validation")])
+        for kind in ("images", "labels")
+    }
+    return replace(dataset, **parts)
+
+
 class DataOrder:
     """An endless stream of training image indices: every pass over the data is a fresh permutation.
 

@@ -28,6 +28,7 @@ from lth_utils.experiments.lenet import (
 )
 from lth_utils.experiments.runs import (
     FLOAT32,
+    VALIDATION_TRAINED_ON,
     Run,
     continued_tickets,
     controls,
@@ -44,6 +45,7 @@ __all__ = [
     "PAPER_WAVES",
     "REDUCED_CONTROL_ROUNDS",
     "REDUCED_WAVES",
+    "VALIDATION_TRAINED_ON",
     "Run",
     "baseline",
     "continuation",
@@ -67,9 +69,10 @@ __all__ = [
     "waves",
 ]
 
-# Most networks per stack. Convolutions are computed one network after the other: stacked they gain nothing, and apart
-# every worker can follow the chain of one trial.
+# Most runs per stack. Convolutions are computed one network after the other: stacked they gain nothing, and apart
+# every worker can follow the chain of one trial. Continued chains train two networks per run: two workers share them.
 NETWORKS_PER_STACK = {"lenet": 40, "conv2": 1, "conv4": 1, "conv6": 1}
+CONTINUED_PER_STACK = 2
 
 
 def plan(network: str, scale: str = "paper", wave: int = 2) -> list[Run]:
@@ -136,15 +139,17 @@ def waves() -> dict[str, list[Run]]:
 def stacks(plan: list[Run], most: Mapping[str, int] = NETWORKS_PER_STACK) -> list[list[Run]]:
     """Pack a plan into stacks of runs that can train side by side; a function of the plan alone.
 
-    most: network -> networks per stack. Chains are kept apart from controls so that two workers find work at once.
+    most: network -> runs per stack. Chains are kept apart from controls so that two workers find work at once.
     """
     groups: dict[tuple, list[Run]] = {}
     for run in plan:
         where = (run.network, run.scale, run.study, run.variant, run.protocol.key())
         group = (*where, run.procedure, run.continues_chain, run.pruning_round)
         groups.setdefault(group, []).append(run)
-    return [
-        group[start : start + most[group[0].network]]
-        for group in groups.values()
-        for start in range(0, len(group), most[group[0].network])
-    ]
+    packed = []
+    for group in groups.values():
+        size = most[group[0].network]
+        if group[0].procedure == "continued":
+            size = min(size, CONTINUED_PER_STACK)
+        packed += [group[start : start + size] for start in range(0, len(group), size)]
+    return packed

@@ -16,6 +16,7 @@ TEST_CURVE_UNTIL = 20_000  # Figure 3 draws test accuracy while training for the
 FIGURE_3_ROUNDS = {"dense": (0,), "winning_ticket": (3, 7, 12, 15, 18), "random_reinit": (3, 7)}
 CONTINUED_TRIALS = range(3)  # Appendix B goes on from the trained dense networks of these trials
 FLOAT32 = "float32"  # the variant that retrains networks of a bfloat16 chain in float32
+VALIDATION_TRAINED_ON = "validation_trained_on"  # the variant that trains on the validation images, too
 
 
 @dataclass(frozen=True, kw_only=True)

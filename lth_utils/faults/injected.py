@@ -12,7 +12,7 @@ import torch
 
 from lth_utils import masks as masking
 from lth_utils import paper, reference, rewinding
-from lth_utils.data import Dataset
+from lth_utils.data import Dataset, training_on_validation
 from lth_utils.paper import Protocol
 from lth_utils.reference import Parts, Round
 
@@ -141,15 +141,6 @@ def pruning_biases(epoch: int) -> Parts:
         return masking.prune_smallest(weights, dense | masks, both)
 
     return Parts(prune=prune)
-
-
-def training_on_validation(data: Dataset) -> Dataset:
-    """The validation images are cut out of the training set and left in it."""
-    parts = {
-        f"train_{kind}": torch.cat([getattr(data, f"{split}_{kind}") for split in ("train", "validation")])
-        for kind in ("images", "labels")
-    }
-    return replace(data, **parts)
 
 
 @dataclass(frozen=True, kw_only=True)

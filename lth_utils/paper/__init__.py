@@ -60,6 +60,10 @@ DROPOUT = {
     "conv4": (75_000, 2e-4),
     "conv6": (90_000, 2e-4),
 }  # iterations, rate; Figure 6
+LATER_FIELDS = {
+    "dropout": 0.0,
+    "validation_trained_on": False,
+}  # of Protocol, which the first records did not know
 PLOTTED_ROUNDS = {"lenet": 28, "conv2": 22, "conv4": 26, "conv6": 26}  # depth of Figures 4 and 5
 
 
@@ -85,6 +89,9 @@ class Protocol:
     precision: str = "float32"
     dropout: float = (
         0.0  # of the hidden fully connected layers (Figure 6, which does not say where: our choice)
+    )
+    validation_trained_on: bool = (
+        False  # True: train on every published training image, as no part of the paper says
     )
 
     def __post_init__(self):
@@ -115,10 +122,11 @@ class Protocol:
         return _protocol_from_dict, (self.to_dict(),)
 
     def to_dict(self) -> dict:
-        """All fields as plain values, in field order; dropout, a later field, only where there is any: old keys stay."""
+        """All fields as plain values, in field order; later fields only where they are set, so that old keys stay."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
-        if not self.dropout:
-            del plain["dropout"]
+        for name, unset in LATER_FIELDS.items():
+            if plain[name] == unset:
+                del plain[name]
         return plain | {"pruning_rates": dict(self.pruning_rates)}
 
     def key(self) -> str:
@@ -132,7 +140,7 @@ class Protocol:
         return min((self._differences(protocol(self.network, variant)) for variant in variants), key=len)
 
     def _differences(self, other):
-        theirs, ours = ({"dropout": 0.0} | one.to_dict() for one in (other, self))
+        theirs, ours = (LATER_FIELDS | one.to_dict() for one in (other, self))
         return [f"{name}: {theirs[name]} -> {ours[name]}" for name in ours if ours[name] != theirs[name]]
 
 
