@@ -186,6 +186,7 @@ def test_the_laptop_plan_sets_every_arm_beside_its_ticket_below_a_fifth_of_the_w
         masks = masking.prune_smallest(weights, masks, plan[0].protocol.pruning_rates)
     assert masking.density(masks) < 0.2
     assert {r.scale for r in plan} == {"quick"}
+    assert {r.procedure for r in plan} == {"iterative", "one_shot", "continued"}
 
 
 @every_plan

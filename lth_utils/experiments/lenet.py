@@ -101,7 +101,9 @@ def lenet_wave(wave: int) -> list[Run]:
 
 
 def lenet_quick() -> list[Run]:
-    """Profile "quick": every arm in two trials, trained briefly and pruned steeply, to 12.7 % in three rounds."""
+    """Profile "quick": every arm and procedure in two trials, trained briefly and pruned steeply, to 12.7 % in three
+    rounds.
+    """
     protocol = replace(
         paper.protocol("lenet"),
         training_iterations=1_000,
@@ -115,5 +117,6 @@ def lenet_quick() -> list[Run]:
         *controls("lenet", "random_reinit", rounds, trials, range(1), **settings),
         *controls("lenet", "random_sparsity", rounds, trials, range(1), **settings),
         *one_shot_tickets("lenet", (35,), trials, **settings),
+        *continued_tickets("lenet", rounds, trials, **settings),
     ]
     return [replace(run, test_curve_until=protocol.training_iterations) for run in plan]
