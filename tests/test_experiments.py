@@ -14,7 +14,7 @@ from lth_utils import masks as masking
 from lth_utils.chains import Chain
 from lth_utils.experiments import Run
 
-WAVE_SIZES = {1: 225, 2: 650, 3: 758}
+WAVE_SIZES = {1: 225, 2: 650, 3: 758, 4: 903, 5: 1128}
 
 
 def run(arm="winning_ticket", trial=0, pruning_round=1, **changes):
@@ -38,7 +38,7 @@ def tiny_plan():
 
 
 PLANS = {
-    "lenet": lambda: experiments.plan("lenet", wave=4),
+    "lenet": lambda: experiments.plan("lenet", wave=5),
     "baseline report": lambda: experiments.baseline("report"),
     "baseline quick": lambda: experiments.baseline("quick"),
     "pixels": lambda: [
@@ -162,7 +162,7 @@ def test_wave_3_adds_continued_training_and_tickets_trained_on_all_images():
         ("lenet", "huge", 2),
         ("lenet", "reduced", 1),
         ("conv4", "quick", 1),
-        ("lenet", "paper", 5),
+        ("lenet", "paper", 6),
         ("conv2", "paper", 6),
         ("conv4", "paper", 0),
         ("conv2", "reduced", 5),
@@ -428,7 +428,7 @@ def test_a_run_knows_its_key_from_its_identity_alone():
 def test_the_report_may_show_every_planned_wave_and_nothing_else():
     waves = experiments.waves()
     together = {r.key for wave in waves.values() for r in wave}
-    planned = experiments.plan("lenet", wave=4) + experiments.plan("lenet", "short")
+    planned = experiments.plan("lenet", wave=5) + experiments.plan("lenet", "short")
     for network, last in {"conv2": 4, "conv4": 3, "conv6": 3}.items():
         planned += experiments.plan(network, wave=5) + experiments.plan(network, "reduced", last)
         planned += experiments.plan(network, "short")
