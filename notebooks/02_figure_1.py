@@ -91,7 +91,8 @@ print("diverged runs:", int(runs["diverged"].sum()))
 # ## Figure 1
 #
 # Look at the left column first. From the dense network at the left edge, follow the solid line to the right while
-# weights disappear: it first comes *down*, and rises only near the end. The dotted line rises from half the weights on.
+# weights disappear: it first comes *down*, stays below the dense network until a few percent are left, and then climbs.
+# The dotted line rises from half the weights on, until it reaches the length of the run.
 
 # %%
 figure, table = plots.figure_1(runs)
@@ -103,7 +104,8 @@ plots.save(figure, table, "02_figure_1", profile, alt=alt)
 
 # %% [markdown]
 # *Top: early-stop iteration. Bottom: test accuracy at early-stop; its axis is cut. Lines: mean over trials; bars:
-# minimum to maximum, as in the paper; faint dots: single trials; black square: the dense network. Grey: the paper's
+# minimum to maximum, as in the paper; faint dots: single trials (two random networks of one, at seven rungs of Lenet,
+# count as their mean); black square: the dense network. Grey: the paper's
 # own means and bars, digitized. Triangle: in at least one trial the minimum is at the last evaluation, only a bound.
 # "Scale reduced": shorter runs, see the table above. Ours: five trials of Lenet, two of Conv-2, one of Conv-4 and
 # Conv-6, which therefore have no bars; the paper: five, ten of random networks. Names stand where the paper's tickets
@@ -201,18 +203,19 @@ print(claims.comparison_text(comparison) if compared else "numbers of laptop sca
 # %% [markdown]
 # ## Discussion
 #
-# *What agrees.* Lenet's solid and dotted lines part as the paper's do. At four fifths of the weights nothing separates
-# the two kinds. From there on tickets stop earlier and, a little later, gain some accuracy until few weights are left;
-# random networks stop later and lose accuracy. At a fifth of the weights and below, down to the last rung, every ticket
-# of Lenet is more accurate at early-stop than the random network of its own trial, and at the end in all pairs but one:
-# there a ticket's accuracy dips late (notebook 03). Below 2 % random networks improve until our runs end, as the
-# paper's do, and at 0.5 % they hardly learn, where tickets still read most digits. Down there the tickets' early-stop
-# iteration scatters over nearly the whole run, ours and the paper's.
+# *What agrees.* Lenet's solid and dotted lines part as the paper's do. With two thirds of the weights or more nothing
+# separates the two kinds in accuracy and little does in speed. From half on tickets stop earlier and, on average, gain
+# a little accuracy, which five trials do not settle (notebook 03); random networks stop later and lose accuracy. At a
+# fifth of the weights and below, down to the last rung, every ticket of Lenet is more accurate at early-stop than the
+# random network of its own trial, and at the end in all pairs but one: there a ticket's accuracy dips late (notebook
+# 03). From two to about half a percent random networks improve until late in the run, as the paper's do. Below that
+# some stop early, ours and the paper's, having learned next to nothing, while tickets still read most digits; and the
+# tickets' own early-stop iteration scatters over half of the run and more.
 #
 # *What is left open.* The ratios of C01 divide by the dense early-stop iteration, and that number scatters so widely
 # between trials that five cannot bound the ratio; notebook 03 shows the scatter. The estimates lie on the right side of
 # their bounds and below the paper's plot, because our dense networks stop later than its do; the paper's ratios lie
-# inside our intervals. The ten dense trials that are planned are fewer than the number printed above.
+# inside our intervals. The ten dense trials that are planned are fewer than the numbers printed above.
 #
 # *Not decided.* The conditions on convolutional networks. They have runs of reduced scale, which get no verdict: at
 # every rung that we have of both kinds (Conv-2: a fifth of the weights and below; Conv-4 and Conv-6: 9 % alone) tickets
@@ -228,10 +231,11 @@ print(claims.comparison_text(comparison) if compared else "numbers of laptop sca
 #
 # **We saw**
 #
-# - Lenet's tickets and random networks, of equal size in every layer and trained alike, part ways in every trial at
-#   every rung from a fifth of the weights on;
-# - the parting grows as weights go, in speed before it does in accuracy;
-# - its tickets give up the pixels that are never lit, its random networks keep their share of weights there;
+# - Lenet's tickets and random networks, of equal size in every layer and trained alike, differ in accuracy at
+#   early-stop in every trial at every rung from a fifth of the weights on;
+# - the gap grows as weights go, in speed down to about one percent, in accuracy further; it shows in speed first;
+# - in the trial that we opened, its tickets give up the pixels that are never lit, its random networks keep their share
+#   of weights there;
 # - at reduced scale, in one or two trials, tickets stop sooner than random networks, too: Conv-2's from a fifth of the
 #   weights on, Conv-4's and Conv-6's at 9 %, their one rung;
 # - the paper's own curves, means and bars, drawn in grey behind ours.
