@@ -148,7 +148,7 @@ summaries.differences_table(runs)
 # - Conv-6 loses 10 % of its convolutional weights per round in Figure 1 and 15 % in Figure 5.
 # - The text reports 15 runs behind each reinitialised Lenet; the digits of the plotted means fit 25. Random sparse
 #   networks are averaged over 10 runs in Figure 1 and over 5 in Figure 14.
-# - Train accuracies are multiples of one part in 60,000, though the text trains on 55,000 images.
+# - Train accuracies are multiples of one part in 60,000, though the text trains on 55,000 images (see notebook 03).
 # - Captions of Figures 38 and 39 say validation where axes and data say test; Figures 17, 18 and 25 stop early on test
 #   loss without saying so.
 # - "Resnet-18" has 20 layers; its size is "274K" in the table and "271,000" in the text.

@@ -394,7 +394,7 @@ print(f"confidence of the {len(titles)} surest errors: {least:.2f} % and more{ma
 # reproduced. A decay in the paper is unlikely: with it the loss keeps falling where the paper's has stopped.
 #
 # *Open.* The paper's plotted training accuracies are multiples of 1/60,000 although 55,000 images are said to be
-# trained on. An epoch may have been a tenth longer there; the paper cannot settle it.
+# trained on. Was an epoch a tenth longer there? Notebook 03 trains on all 60,000 and says why that is unlikely.
 #
 # **We saw**
 #

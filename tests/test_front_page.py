@@ -106,6 +106,7 @@ def test_a_claim_links_to_the_picture_that_was_drawn_of_its_figure(tmp_path):
         (tmp_path / "figures" / f"{name}.csv").write_text(f"figure,mean\n{figure},0.5\n")
     assert front_page._figure_link("1", tmp_path) == "[1](figures/02_own.png)"
     assert front_page._figure_link("4 caption, 12", tmp_path) == "[4 caption, 12](figures/03_twelfth.png)"
+    assert front_page._figure_link("1, 5", tmp_path) == "[1, 5](figures/02_own.png)"
     assert front_page._figure_link("5", tmp_path) == "5 (to come)"
 
 

@@ -443,6 +443,24 @@ def test_rungs_print_the_drawn_values_with_fixed_decimals():
     ]
 
 
+def test_rungs_give_the_range_of_n_over_the_rungs_that_were_asked_for():
+    frame = lenet()
+    fewer = frame[frame["pruning_round"].eq(0) | frame["trial"].eq(0)]
+    _, table = plots.against_percent_remaining(fewer, "test_accuracy_at_end")
+    ticket = [plots.rungs(table, at).splitlines()[2].split()[4] for at in ([100], [51.3], [100, 51.3])]
+    assert ticket == ["2", "1", "1-2"]
+
+
+def test_a_legend_that_is_too_wide_for_its_figure_takes_another_row():
+    figure = style.new_figure(1, 2)
+    style.legend(
+        figure, [style.sample(f"the {number}. of several rather long labels") for number in range(5)]
+    )
+    (legend,) = figure.legends
+    assert legend.get_window_extent().width <= figure.bbox.width
+    assert len(legend.get_texts()) == 5
+
+
 def test_rungs_of_learning_curves_are_iterations():
     table = tables.by_iteration(curves(), "test_accuracy", [*tables.SERIES, "percent_remaining"])
     line = plots.rungs(table, [100, 400]).splitlines()[2]

@@ -125,9 +125,10 @@ def example(comparison: pd.DataFrame, runs: pd.DataFrame, root: Path = ROOT) -> 
         lines.append(f"- {claim} **{verdict}**: {row.statement.lstrip('. ')} ({numbers})")
     arms = ["winning_ticket", "random_reinit"]
     mine = runs[(runs["study"] == "paper") & (runs["network"] == "lenet") & runs["arm"].isin(arms)]
-    count = ((mine["pruning_round"] == EXAMPLE_ROUND) & (mine["procedure"] == "iterative")).sum()
+    usual = (mine["procedure"] == "iterative") & (mine["variant"] == "")
+    count = (usual & (mine["pruning_round"] == EXAMPLE_ROUND)).sum()
     named = ", ".join(f'"{arm}"' for arm in arms)
-    query = f'arm=[{named}], procedure="iterative", pruning_round={EXAMPLE_ROUND}, adopted=True'
+    query = f'arm=[{named}], procedure="iterative", variant="", pruning_round={EXAMPLE_ROUND}, adopted=True'
     return "\n".join(
         [
             *lines,
@@ -139,7 +140,7 @@ def example(comparison: pd.DataFrame, runs: pd.DataFrame, root: Path = ROOT) -> 
 
 
 def _figure_link(label: str, root: Path) -> str:
-    """The paper's figure, the last one that the label names, linked to our picture of it where there is one.
+    """The paper's figure linked to our picture of it: of those that the label names, the last one that we have drawn.
 
     The verdict page's own copy comes last.
     """
@@ -147,10 +148,14 @@ def _figure_link(label: str, root: Path) -> str:
     tables = sorted(
         (root / "figures").glob("[0-9]*.csv"), key=lambda path: (path.name.startswith("00"), path.name)
     )
+    drawn = {}  # number of the paper's figure -> our first picture of it
     for path in tables:
         columns = pd.read_csv(path, nrows=1, dtype=str)
-        if numbers and "figure" in columns and columns["figure"].eq(numbers[-1]).any():
-            return f"[{label}](figures/{path.stem}.png)"
+        for number in columns.get("figure", ()):
+            drawn.setdefault(number, path.stem)
+    for number in reversed(numbers):
+        if number in drawn:
+            return f"[{label}](figures/{drawn[number]}.png)"
     return f"{label} (to come)" if numbers else "-"
 
 

@@ -200,5 +200,9 @@ def sample(label: str, **keywords) -> Line2D:
 def legend(figure: Figure, handles: list) -> None:
     """The one legend of a figure, above its panels: as many columns as its width holds, entries read downwards."""
     room = 5 if figure.get_figwidth() > SINGLE else 2
-    rows = -(-len(handles) // room)
-    figure.legend(handles=handles, loc="outside upper center", ncols=-(-len(handles) // rows))
+    for rows in range(-(-len(handles) // room), len(handles) + 1):
+        drawn = figure.legend(handles=handles, loc="outside upper center", ncols=-(-len(handles) // rows))
+        if drawn.get_window_extent().width <= figure.bbox.width:
+            return
+        drawn.remove()
+    raise ValueError("the legend is wider than its figure")

@@ -216,22 +216,22 @@ def rungs(table: pd.DataFrame, at: list[float]) -> str:
     """The drawn means at named rungs (or named iterations of learning curves), as plain text of fixed decimals.
 
     at: P_m values as the paper prints them (51.3 finds 51.28), or iterations (the evaluation at most 60 away).
-    A dash stands where nothing is drawn, and series without any of the rungs are left out; accuracies are in percent; n is the largest number of trials of a row.
+    A dash stands where nothing is drawn, and series without any of the rungs are left out. Accuracies are in
+    percent; n is the number of trials behind a row, or its range.
     """
     over_iterations = "iteration" in table
     axis, reach = ("iteration", 60) if over_iterations else ("percent_remaining", 0.051)
     heads = [f"{value:g}" if over_iterations else style.percent(value) for value in at]
     at, lines = list(at), []
     for keys, drawn in _series(table[table["source"] != "trial"]):
-        cells = []
-        for target in at:
-            distances = (drawn[axis] - target).abs()
-            near = len(drawn) and distances.min() < reach
-            cells.append(decimals(keys["metric"], drawn.loc[distances.idxmin(), "mean"]) if near else "-")
-        if set(cells) == {"-"}:
+        far = [(drawn[axis] - target).abs() for target in at]
+        found = [drawn.loc[x.idxmin()] if len(x) and x.min() < reach else None for x in far]
+        rows = [row for row in found if row is not None]
+        if not rows:
             continue
-        count = drawn["trials"].max() if "trials" in drawn else float("nan")
-        lines.append((keys, [("" if pd.isna(count) else f"{count:.0f}"), *cells]))
+        cells = ["-" if row is None else decimals(keys["metric"], row["mean"]) for row in found]
+        counts = sorted({int(row["trials"]) for row in rows if pd.notna(row.get("trials"))})
+        lines.append((keys, ["-".join(map(str, counts[:1] + counts[1:][-1:])), *cells]))
     names = [(keys["metric"], keys.get("panel"), _row_name(keys)) for keys, _ in lines]
     lines.sort(key=lambda line: names.index((line[0]["metric"], line[0].get("panel"), _row_name(line[0]))))
     return _aligned(lines, ["n", *heads])
