@@ -316,7 +316,7 @@ for metric, worse in (
     change = (by_way["continued"] - by_way["iterative"]).dropna()
     always = (change > 0 if worse == "later" else change < 0).groupby("percent_remaining").all()
     places = " ".join(f"{percent:.3g}" for percent in always[always].index[::-1])
-    print(f"with continued training {worse} in every trial at {places} %{mark}")
+    print(f"with continued training {worse} in every trial at P_m = {places or 'none'}{mark}")
 print("\n" + judged("C55"))
 
 # %% [markdown]
@@ -374,9 +374,11 @@ for pruning_round in (0, 7) if compared else ():
     print(f"{both['percent_remaining'].iloc[0]:.1f} % of weights")
     for metric in measured:
         print(comparisons.text(comparisons.by_trial(both, metric), metric))
-theirs = tables.paper_rows("12", "5", "train_accuracy_at_end").query("procedure == 'iterative'")
-perfect = theirs[theirs["arm"].eq("winning_ticket") & theirs["minimum"].gt(0.999999)]["percent_remaining"]
-print("the paper's tickets end with a train accuracy of one in all trials at", *perfect, "%")
+if compared:
+    theirs = tables.paper_rows("12", "5", "train_accuracy_at_end").query("procedure == 'iterative'")
+    perfect = theirs[theirs["arm"].eq("winning_ticket") & theirs["minimum"].gt(0.999999)]
+    places = " ".join(f"{percent:.3g}" for percent in perfect["percent_remaining"])
+    print(f"the paper's tickets end with a train accuracy of one in every trial at P_m = {places}")
 
 # %% [markdown]
 # ## What would decide what is left open?
