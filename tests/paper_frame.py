@@ -102,7 +102,8 @@ def paper_frame(
                 name: value * (1 + noise * generator.standard_normal()) for name, value in values.items()
             }
             records.append(run | noisy | _constants(run) | logged | {"trial": trial, "replicate": replicate})
-    return pd.DataFrame(records)
+    frame = pd.DataFrame(records)
+    return frame.assign(run_key=frame.index.astype(str))
 
 
 def _at(table, percent_remaining):

@@ -10,7 +10,7 @@ import synthetic
 import yaml
 from paper_frame import paper_frame
 
-from lth_utils import ROOT, claims, paper, records
+from lth_utils import ROOT, claims, experiments, paper, records
 from lth_utils.notebooks import front_page, summaries
 from lth_utils.notebooks.summaries import Table
 
@@ -189,6 +189,7 @@ def test_costs_say_what_is_missing():
 
 def test_every_kind_of_run_is_made_again_by_its_own_command():
     runs = pd.DataFrame([synthetic.record(cpu_seconds=1.0, study=study) for study in ("paper", "faults")])
+    runs["run_key"] = ["a", "b"]
     rows = {
         line.split("(")[1].split(")")[0]: line
         for line in front_page.costs(runs).splitlines()
@@ -201,10 +202,19 @@ def test_every_kind_of_run_is_made_again_by_its_own_command():
 def test_convolutional_networks_of_one_scale_share_a_row_of_costs():
     networks = ("conv2", "lenet", "conv4")
     runs = pd.DataFrame([synthetic.record(cpu_seconds=3600.0, network=network) for network in networks])
+    runs["run_key"] = list(networks)
     shown = [line for line in front_page.costs(runs).splitlines() if "scale" in line]
     assert [line.split(",")[0] for line in shown] == ["| Conv-2", "| Lenet"]
     assert "Conv-2, Conv-4, scale paper (paper) | 2 |" in shown[0] and "| 2.00 |" in shown[0]
-    assert "`make train NETWORK=conv2 SCALE=paper`, conv4 |" in shown[0]
+    commands = [f"`make train NETWORK={network} SCALE=paper`" for network in ("conv2", "conv4")]
+    assert f"| {'<br>'.join(commands)} |" in shown[0]
+
+
+def test_the_command_of_a_cost_names_the_first_wave_that_holds_the_runs():
+    first, second = (experiments.plan("conv4", "reduced", wave) for wave in (1, 2))
+    for runs, wave in ((first[:2], 1), (first, 1), (second, 2)):
+        command = front_page._again("conv4", "reduced", {run.key for run in runs})
+        assert command == f"`make train NETWORK=conv4 SCALE=reduced ARGS='--wave {wave}'`"
 
 
 def test_runs_are_summed_up_per_arm(lenet):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from lth_utils import ROOT, claims, paper, records
+from lth_utils import ROOT, claims, experiments, paper, records
 from lth_utils.notebooks import rules, summaries
 from lth_utils.notebooks.summaries import Table
 from lth_utils.plots import style
@@ -163,16 +163,27 @@ def costs(runs: pd.DataFrame) -> str:
     """Measured cost per scale, of Lenet and of the convolutional networks, and how to make the same runs again."""
     rows, is_lenet = [], runs["network"].eq("lenet").rename("lenet")
     for (study, scale, _), group in runs.groupby(["study", "scale", is_lenet]):
-        networks = sorted(group["network"].unique())
-        names = ", ".join(paper.NETWORK_LABELS[network] for network in networks)
-        again = f"`make train NETWORK={networks[0]} SCALE={scale}`" + "".join(
-            f", {name}" for name in networks[1:]
+        by_network = dict(list(group.groupby("network")))
+        names = ", ".join(paper.NETWORK_LABELS[network] for network in by_network)
+        again = "<br>".join(
+            _again(network, scale, set(own["run_key"])) for network, own in by_network.items()
         )
         again = "`.venv/bin/python -m lth_utils faults`" if study == "faults" else again
         rows.append((f"{names}, scale {scale} ({study})", *summaries.costs(group), again))
     machines = "; ".join(sorted(set(runs["device"])))
     table = Table(("runs of", *summaries.COST_HEADS, "made again by"), rows).markdown()
     return f"{table}\n\nTrained on: {machines}. Wall hours are per process and include every pause of a busy machine."
+
+
+def _again(network: str, scale: str, keys: set[str]) -> str:
+    """The command that trains these runs of one network again, with the first wave that holds them all."""
+    command = f"make train NETWORK={network} SCALE={scale}"
+    waves = experiments.LENET_WAVES if network == "lenet" else experiments.PAPER_WAVES
+    waves = {"paper": waves, "reduced": experiments.REDUCED_WAVES.get(network, ())}.get(scale, ())
+    for wave in waves:
+        if keys <= {run.key for run in experiments.plan(network, scale, wave)}:
+            return f"`{command} ARGS='--wave {wave}'`"
+    return f"`{command}`"
 
 
 def whole_chain(stored: pd.DataFrame) -> str:
