@@ -20,7 +20,7 @@
 # than the network they come from? And is it the mask, or the mask *with those weights*?
 #
 # **Paper.** Section 2, Figures 3 and 4; from the same runs Figures 11, 12 and the Lenet panel of Figure 14
-# (Appendices C, D, E).
+# (Appendices C, D, E); Figure 9 (Appendix B).
 #
 # **Claims tested.** C05 to C22 and C55 to C59 of the ledger, each beside the figure that decides it; C01 to C04 stand
 # in notebook 02.
@@ -81,9 +81,9 @@ for (procedure, arm), group in runs.groupby(["procedure", "arm"], sort=False):
     each = group.groupby("pruning_round").size()
     down = f"{len(each)} rungs down to {group['percent_remaining'].min():.2f} %"
     print(f"{procedure:<10}{arm:<16}{each.min()} to {each.max()} runs at each of {down}{mark}")
-changed = sorted(filter(None, set(runs["protocol_differences"])))
-print("differences from the paper's protocol:", (", ".join(changed) or "none") + mark)
-print("diverged runs:", int(runs["diverged"].sum()))
+changed = sorted(filter(None, set(obtained["protocol_differences"])))
+print("differences from the paper's protocol, in some runs:", (", ".join(changed) or "none") + mark)
+print("diverged runs:", int(obtained["diverged"].sum()))
 
 # %% [markdown]
 # Before any result, four things that a wrong script would get wrong: masks are nested, their counts follow the
@@ -134,8 +134,8 @@ plots.save(figure, table, "03_figure_3", profile, alt=alt)
 
 # %% [markdown]
 # *Five trials; three reinits of a trial count as their mean. Lines: mean; bands: minimum to maximum (the dense
-# network's is light grey, too). Black: dense. Grey: the
-# paper's means and bars. The accuracy axis is cut. C05, C06 and C14 count iterations to an accuracy, trial by trial.*
+# network's is light grey, too). Black: dense. Grey: the paper's means and bars. The accuracy axis is cut. C05, C06 and
+# C14 count iterations to an accuracy, trial by trial.*
 
 # %% tags=["nbval-check-output"]
 print(plots.rungs(table, [500, 1000, 2000, 5000, 10000, 15000] if compared else [300, 1000]))
