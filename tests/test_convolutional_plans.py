@@ -79,7 +79,7 @@ def test_wave_1_has_tickets_and_both_controls_at_10_percent_and_below(network, f
     assert not [run for run in plan if run.arm.startswith("random") and run.pruning_round < fewest]
 
 
-@pytest.mark.parametrize(("scale", "last"), [("reduced", REDUCED), ("paper", dict.fromkeys(REDUCED, 5))])
+@pytest.mark.parametrize(("scale", "last"), [("reduced", REDUCED), ("paper", dict.fromkeys(REDUCED, 7))])
 @networks_of_section_3
 def test_every_wave_starts_with_the_whole_wave_before_it(network, scale, last):
     for wave in range(2, last[network] + 1):
@@ -98,11 +98,11 @@ def test_a_plan_that_is_cut_short_has_its_tickets_first(network, scale):
 
 
 def test_keys_of_planned_runs_are_pinned():
-    reduced, paper_scale = experiments.plan("conv2", "reduced", 4), experiments.plan("conv6", wave=4)
+    reduced, paper_scale = experiments.plan("conv2", "reduced", 4), experiments.plan("conv6", wave=6)
     pinned = {
         "f5044fb18504e41b": one(reduced, arm="random_reinit", pruning_round=11, trial=1),
         "deb1050291fb1524": one(reduced, variant=FLOAT32, pruning_round=11, trial=0),
-        "1c507b2fcb275df7": one(
+        "dbb74e112bdadfff": one(
             paper_scale,
             arm="random_sparsity",
             pruning_round=12,
@@ -116,7 +116,7 @@ def test_keys_of_planned_runs_are_pinned():
 
 def test_a_control_waits_for_the_ticket_of_the_round_before_in_its_own_scale():
     for scale in ("reduced", "paper"):
-        plan = experiments.plan("conv4", scale, 2)
+        plan = only(experiments.plan("conv4", scale, 2), study="paper")
         needed = needs(one(plan, arm="random_reinit", pruning_round=12, trial=0))
         assert needed.key == one(plan, arm="winning_ticket", pruning_round=11, trial=0).key
 
@@ -203,34 +203,87 @@ def test_the_laptop_plan_has_every_arm_below_a_fifth_of_the_weights_and_little_w
 # --- the paper's scale -----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("network", "rounds"), [("conv2", 22), ("conv4", 26), ("conv6", 26)])
-def test_wave_3_has_the_papers_number_of_networks_at_every_plotted_rung(network, rounds):
-    plan = experiments.plan(network, wave=3)
+DEEPEST = {"conv2": 22, "conv4": 26, "conv6": 26}
+
+
+@networks_of_section_3
+def test_at_the_papers_scale_precision_is_the_one_difference(network):
+    for run in only(experiments.plan(network, wave=7), variant="", study="paper"):
+        assert run.protocol.differences_from_paper() == ["precision: float32 -> bfloat16"]
+
+
+def test_the_first_wave_of_conv2_is_what_a_gpu_has_trained():
+    assert counted(experiments.plan("conv2", wave=1), "arm", "pruning_round") == {("dense", 0): 5} | {
+        (arm, pruning_round): 5
+        for arm, rounds in {
+            "winning_ticket": range(1, 18),
+            "random_reinit": (7, 10, 11, 14),
+            "random_sparsity": (7, 14),
+        }.items()
+        for pruning_round in rounds
+    }
+
+
+@pytest.mark.parametrize(("network", "trials"), [("conv2", 5), ("conv4", 3), ("conv6", 3)])
+def test_the_first_waves_hold_the_controls_at_the_rungs_that_the_ledger_names(network, trials):
+    asked = paper.claims().query("network == @network and quantity != 'crossing_ratio'")
+    plan = only(experiments.plan(network, wave=3), study="paper")
+    for arm in ("random_reinit", "random_sparsity"):
+        named = asked[(asked["arm"] == arm) | (asked["reference_arm"] == arm)]
+        rungs = [float(rung) for rung in named["percent_remaining"] if rung != "100"]
+        assert rungs
+        for rung in rungs:
+            there = [
+                run for run in only(plan, arm=arm) if run.percent_remaining == pytest.approx(rung, rel=1e-3)
+            ]
+            assert len(there) == trials
+
+
+@networks_of_section_3
+def test_wave_5_has_the_papers_number_of_networks_at_every_plotted_rung(network):
+    plan = only(experiments.plan(network, wave=5), study="paper")
     assert counted(plan, "arm", "pruning_round") == {("dense", 0): 5} | {
         (arm, pruning_round): number
         for arm, number in {"winning_ticket": 5, "random_reinit": 15, "random_sparsity": 10}.items()
-        for pruning_round in range(1, rounds + 1)
+        for pruning_round in range(1, DEEPEST[network] + 1)
     }
-    assert {run.protocol.key() for run in plan} == {paper.protocol(network).key()}
 
 
-def test_the_first_two_waves_hold_three_trials_with_one_reinit_and_then_random_sparsity():
-    assert counted(experiments.plan("conv4", wave=1), "arm", "trial") == {
-        (arm, trial): {"dense": 1}.get(arm, 26)
-        for arm in ("dense", "winning_ticket", "random_reinit")
-        for trial in range(3)
-    }
-    added = experiments.plan("conv4", wave=2)[len(experiments.plan("conv4", wave=1)) :]
-    assert counted(added, "arm", "trial") == {("random_sparsity", trial): 2 * 26 for trial in range(3)}
+@networks_of_section_3
+def test_a_plan_in_float32_keeps_its_seeds_and_finds_its_own_masks(network):
+    plan = experiments.plan(network, wave=7)
+    float32 = experiments.in_float32(plan)
+    assert {run.protocol.key() for run in float32} == {paper.protocol(network).key()}
+    twins = only(plan, variant="", study="paper")
+    assert [run.seeds for run in float32] == [run.seeds for run in twins]
+    assert not {run.key for run in float32} & {run.key for run in plan}
+    ticket = one(float32, arm="winning_ticket", procedure="iterative", pruning_round=2, trial=0)
+    assert (
+        needs(ticket).key
+        == one(float32, arm="winning_ticket", procedure="iterative", pruning_round=1, trial=0).key
+    )
 
 
-@pytest.mark.parametrize(("network", "rounds"), [("conv2", 22), ("conv4", 26), ("conv6", 26)])
-def test_wave_4_continues_the_dense_networks_whose_weights_are_kept(network, rounds):
-    plan = experiments.plan(network, wave=4)
+@networks_of_section_3
+def test_a_retrained_run_starts_as_the_run_that_it_repeats(network):
+    plan = experiments.plan(network, wave=2)
+    again = only(plan, study=experiments.RETRAINED)
+    assert [run.arm for run in again] == ["dense", "winning_ticket", "random_sparsity"]
+    for run in again:
+        twin = one(plan, study="paper", arm=run.arm, trial=run.trial, pruning_round=run.pruning_round)
+        assert run.in_chain == twin and run.seeds == twin.seeds and run.key != twin.key
+        assert not run.continues_chain and not run.keeps_weights
+        assert (needs(run) and needs(run).key) == (needs(twin) and needs(twin).key)
+
+
+@networks_of_section_3
+def test_continued_training_has_trials_whose_dense_networks_keep_all_their_weights(network):
+    plan = experiments.plan(network, wave=6)
     continued = only(plan, procedure="continued")
-    assert counted(continued, "trial") == {(trial,): rounds for trial in range(3)}
-    assert {run.trial for run in plan if run.keeps_weights} == {0, 1, 2}
-    assert {run.kept_layers for run in plan if run.keeps_weights} == {tuple(paper.weight_counts(network))}
+    assert counted(continued, "trial") == {(trial,): DEEPEST[network] for trial in (5, 6, 7)}
+    kept = {run.trial: run.kept_layers for run in plan if run.keeps_weights}
+    layers = tuple(paper.weight_counts(network))
+    assert kept == dict.fromkeys((5, 6, 7), layers) | {0: layers[: int(network[-1])]}
 
 
 @networks_of_section_3
@@ -241,7 +294,7 @@ def test_at_reduced_scale_only_the_filters_of_one_dense_network_are_kept(network
 
 
 def test_figure_1_prunes_the_convolutions_of_conv6_by_10_percent_down_to_2_percent():
-    figure_1 = only(experiments.plan("conv6", wave=4), variant="conv_rate_10")
+    figure_1 = only(experiments.plan("conv6", wave=6), variant="conv_rate_10")
     assert counted(figure_1, "arm") == {
         ("dense",): 5,
         ("winning_ticket",): 5 * 30,
@@ -250,19 +303,19 @@ def test_figure_1_prunes_the_convolutions_of_conv6_by_10_percent_down_to_2_perce
     assert {run.protocol.pruning_rates["conv3.weight"] for run in figure_1} == {0.10}
     deepest = max(run.pruning_round for run in figure_1)
     assert 2 < paper.percent_remaining("conv6", deepest, "conv_rate_10") < 2.2
-    main = experiments.plan("conv6", wave=3)
+    main = experiments.plan("conv6", wave=5)
     assert not {run.protocol.key() for run in figure_1} & {run.protocol.key() for run in main}
 
 
-@pytest.mark.parametrize(("network", "rounds"), [("conv2", 22), ("conv4", 26), ("conv6", 26)])
-def test_wave_5_trains_chains_of_their_own_with_dropout_from_the_same_initial_weights(network, rounds):
-    added = experiments.plan(network, wave=5)[len(experiments.plan(network, wave=4)) :]
+@networks_of_section_3
+def test_wave_7_trains_chains_of_their_own_with_dropout_from_the_same_initial_weights(network):
+    added = experiments.plan(network, wave=7)[len(experiments.plan(network, wave=6)) :]
     assert counted(added, "arm", "pruning_round") == {("dense", 0): 5} | {
-        ("winning_ticket", pruning_round): 5 for pruning_round in range(1, rounds + 1)
+        ("winning_ticket", pruning_round): 5 for pruning_round in range(1, DEEPEST[network] + 1)
     }
-    assert {run.protocol.key() for run in added} == {paper.protocol(network, "dropout").key()}
+    assert {run.protocol.key() for run in added} == {experiments.paper_protocol(network, "dropout").key()}
     dense, ticket = one(added, arm="dense", trial=1), one(added, pruning_round=1, trial=1)
-    without = one(experiments.plan(network, wave=3), arm="dense", trial=1)
+    without = one(experiments.plan(network, wave=4), arm="dense", trial=1)
     assert experiments.needs(ticket).key == dense.key != without.key
     assert dense.seeds == without.seeds
 

@@ -163,7 +163,7 @@ def test_wave_3_adds_continued_training_and_tickets_trained_on_all_images():
         ("lenet", "reduced", 1),
         ("conv4", "quick", 1),
         ("lenet", "paper", 6),
-        ("conv2", "paper", 6),
+        ("conv2", "paper", 8),
         ("conv4", "paper", 0),
         ("conv2", "reduced", 5),
         ("conv6", "reduced", 4),
@@ -430,7 +430,7 @@ def test_the_report_may_show_every_planned_wave_and_nothing_else():
     together = {r.key for wave in waves.values() for r in wave}
     planned = experiments.plan("lenet", wave=5) + experiments.plan("lenet", "short")
     for network, last in {"conv2": 4, "conv4": 3, "conv6": 3}.items():
-        planned += experiments.plan(network, wave=5) + experiments.plan(network, "reduced", last)
+        planned += experiments.plan(network, wave=7) + experiments.plan(network, "reduced", last)
         planned += experiments.plan(network, "short")
     assert together == {r.key for r in planned}
     assert {"notebook 01", "Lenet, wave 2", "Conv-4, reduced, wave 1", "Conv-6, wave 4"} < set(waves)

@@ -13,10 +13,13 @@ from lth_utils.experiments.convolutional import (
     REDUCED_CONTROL_ROUNDS,
     REDUCED_WAVES,
     conv2_quick,
+    in_float32,
+    paper_protocol,
     paper_wave,
     pixel_scalings,
     reduced_protocol,
     reduced_wave,
+    retrained,
 )
 from lth_utils.experiments.costs import operations
 from lth_utils.experiments.lenet import (
@@ -28,6 +31,7 @@ from lth_utils.experiments.lenet import (
 )
 from lth_utils.experiments.runs import (
     FLOAT32,
+    RETRAINED,
     VALIDATION_TRAINED_ON,
     Run,
     continued_tickets,
@@ -45,12 +49,14 @@ __all__ = [
     "PAPER_WAVES",
     "REDUCED_CONTROL_ROUNDS",
     "REDUCED_WAVES",
+    "RETRAINED",
     "VALIDATION_TRAINED_ON",
     "Run",
     "baseline",
     "continuation",
     "continued_tickets",
     "controls",
+    "in_float32",
     "lenet_quick",
     "lenet_wave",
     "masks_of_equal_size",
@@ -59,9 +65,11 @@ __all__ = [
     "next_masks",
     "one_shot_tickets",
     "operations",
+    "paper_protocol",
     "pixel_scalings",
     "plan",
     "reduced_protocol",
+    "retrained",
     "seed",
     "stacks",
     "starting_point",

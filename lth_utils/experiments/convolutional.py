@@ -6,6 +6,7 @@ from lth_utils import paper
 from lth_utils.experiments.runs import (
     CONTINUED_TRIALS,
     FLOAT32,
+    RETRAINED,
     Run,
     continued_tickets,
     controls,
@@ -152,46 +153,98 @@ def conv2_quick() -> list[Run]:
 
 # ---------------------------------------------------------------- what the paper did
 
-PAPER_WAVES = (1, 2, 3, 4, 5)
+PAPER_WAVES = (1, 2, 3, 4, 5, 6, 7)
+FIRST_TRIALS = {"conv2": 5, "conv4": 3, "conv6": 3}
+FIRST_ROUNDS = 17  # tickets of at most 4.3 %
+LEDGER_ROUNDS = {  # of controls, as the claims ask for them: P_m about 20, 10, a rung beside it, 5; and a larger one
+    "conv2": (7, 10, 11, 14, 6),
+    "conv4": (8, 11, 12, 15, 4),
+    "conv6": (8, 12, 10, 16, 7),
+}
+FLOAT32_CHAIN = "float32_chain"  # the variant that does all of it in float32
 DROPOUT = "dropout"  # the variant of Figure 6
 FIGURE_1_ROUNDS = 30  # depth at which Figure 1 plots Conv-6, down to 2.1 %
+
+
+def paper_protocol(network: str, variant: str = "") -> Protocol:
+    """The paper's protocol with products in bfloat16, as a GPU and a recent CPU multiply them several times faster."""
+    return replace(paper.protocol(network, variant), precision="bfloat16")
 
 
 def paper_wave(network: str, wave: int) -> list[Run]:
     """Section 3 in waves by value, each holding everything of the ones before.
 
-    1: tickets and one reinitialisation, 3 trials. 2: random sparsity. 3: trials 3 and 4, and the paper's number of
-    reinitialisations. 4: Figure 1's Conv-6, and Figure 10. 5: Figure 6, with dropout and three times as long.
+    1: tickets down to 4 % and the controls that most claims ask for; of Conv-4 and Conv-6 three trials. 2: three of
+    these runs once more, for another machine to train. 3: tickets as deep as plotted, and the ledger's other controls.
+    4: all five trials, and both controls at every rung. 5: the paper's number of controls. 6: Figure 10, in trials of
+    its own (continued training starts from all trained weights, which the others do not keep), and Figure 1's Conv-6.
+    7: Figure 6, with dropout and three times as long.
     """
-    every, first, later = range(1, paper.PLOTTED_ROUNDS[network] + 1), range(3), range(3, 5)
-    if wave == 1:
-        return [
-            *tickets(network, every[-1], first),
-            *controls(network, "random_reinit", every, first, range(1)),
-        ]
-    if wave == 2:
-        return [*paper_wave(network, 1), *controls(network, "random_sparsity", every, first, range(2))]
-    if wave == 3:
-        return [
-            *paper_wave(network, 2),
-            *tickets(network, every[-1], later),
-            *controls(network, "random_reinit", every, later, range(1)),
-            *controls(network, "random_sparsity", every, later, range(2)),
-            *controls(network, "random_reinit", every, range(5), range(1, 3)),
-        ]
-    if wave == 4:
-        figure_1 = figure_1_conv6() if network == "conv6" else []
-        return [*paper_wave(network, 3), *figure_1, *continued_tickets(network, every, CONTINUED_TRIALS)]
-    if wave == 5:
-        settings = {"variant": DROPOUT, "protocol": paper.protocol(network, DROPOUT)}
-        return [*paper_wave(network, 4), *tickets(network, every[-1], range(5), **settings)]
-    raise _no_such_wave(network, "paper", PAPER_WAVES, wave)
+    if wave not in PAPER_WAVES:
+        raise _no_such_wave(network, "paper", PAPER_WAVES, wave)
+    first, deepest = range(FIRST_TRIALS[network]), paper.PLOTTED_ROUNDS[network]
+    fifth, tenth, beside, twentieth, larger = LEDGER_ROUNDS[network]
+    every, trials = range(1, deepest + 1), range(5)
+    settings = {"protocol": paper_protocol(network)}
+
+    def control(arm, rounds, trials, replicates=range(1)):
+        return controls(network, arm, rounds, trials, replicates, **settings)
+
+    parts = [
+        [
+            *tickets(network, FIRST_ROUNDS, first, **settings),
+            *control("random_reinit", (fifth, tenth, beside, twentieth), first),
+            *control("random_sparsity", (fifth, twentieth), first),
+        ],
+        retrained(network),
+        [
+            *tickets(network, range(FIRST_ROUNDS + 1, deepest + 1), first, **settings),
+            *control("random_reinit", (larger,), first),
+            *control("random_sparsity", (tenth,), first),
+        ],
+        [
+            *tickets(network, deepest, trials, **settings),
+            *control("random_reinit", every, trials),
+            *control("random_sparsity", every, trials),
+        ],
+        [
+            *control("random_reinit", every, trials, range(1, 3)),
+            *control("random_sparsity", every, trials, range(1, 2)),
+        ],
+        [
+            *tickets(network, deepest, CONTINUED_TRIALS[network], **settings),
+            *continued_tickets(network, every, CONTINUED_TRIALS[network], **settings),
+            *(figure_1_conv6() if network == "conv6" else []),
+        ],
+        tickets(network, deepest, trials, variant=DROPOUT, protocol=paper_protocol(network, DROPOUT)),
+    ]
+    return list({run.key: run for part in parts[:wave] for run in part}.values())
+
+
+def in_float32(plan: list[Run]) -> list[Run]:
+    """The networks of a plan that claims rest on, in float32: a setting of its own, whose chains find their own masks."""
+    return [
+        replace(run, variant=FLOAT32_CHAIN, protocol=replace(run.protocol, precision="float32"))
+        for run in plan
+        if (run.study, run.variant) == ("paper", "")
+    ]
+
+
+def retrained(network: str) -> list[Run]:
+    """A dense network, a ticket and a random sparse network of wave 1 once more, from the same masks and seeds."""
+    _, _, beside, twentieth, _ = LEDGER_ROUNDS[network]
+    settings = {"protocol": paper_protocol(network), "study": RETRAINED}
+    return [
+        *tickets(network, 0, (0,), **settings),
+        *tickets(network, range(beside, beside + 1), (2,), **settings),
+        *controls(network, "random_sparsity", (twentieth,), (1,), range(1), **settings),
+    ]
 
 
 def figure_1_conv6() -> list[Run]:
     """Figure 1 prunes the convolutions of Conv-6 by 10 % per round, the rest of the paper by 15 %."""
     variant = "conv_rate_10"
-    settings = {"variant": variant, "protocol": paper.protocol("conv6", variant)}
+    settings = {"variant": variant, "protocol": paper_protocol("conv6", variant)}
     every = range(1, FIGURE_1_ROUNDS + 1)
     return [
         *tickets("conv6", every[-1], range(5), **settings),

@@ -89,7 +89,7 @@ def lenet_wave(wave: int) -> list[Run]:
         on_all_images = replace(paper.protocol("lenet"), validation_trained_on=True)
         return [
             *lenet_wave(2),
-            *continued_tickets("lenet", range(1, 29), CONTINUED_TRIALS),
+            *continued_tickets("lenet", range(1, 29), CONTINUED_TRIALS["lenet"]),
             *tickets("lenet", 7, range(3), protocol=on_all_images, variant=VALIDATION_TRAINED_ON),
         ]
     if wave == 4:

@@ -14,8 +14,14 @@ from lth_utils.paper import Protocol
 
 TEST_CURVE_UNTIL = 20_000  # Figure 3 draws test accuracy while training for these rounds
 FIGURE_3_ROUNDS = {"dense": (0,), "winning_ticket": (3, 7, 12, 15, 18), "random_reinit": (3, 7)}
-CONTINUED_TRIALS = range(3)  # Appendix B goes on from the trained dense networks of these trials
+CONTINUED_TRIALS = {  # Appendix B goes on from the trained dense networks of these trials
+    "lenet": range(3),
+    "conv2": range(5, 8),
+    "conv4": range(5, 8),
+    "conv6": range(5, 8),
+}
 FLOAT32 = "float32"  # the variant that retrains networks of a bfloat16 chain in float32
+RETRAINED = "retrained"  # the study that trains runs of "paper" once more, to compare machines
 VALIDATION_TRAINED_ON = "validation_trained_on"  # the variant that trains on the validation images, too
 
 
@@ -67,10 +73,12 @@ class Run:
 
     @property
     def in_chain(self) -> "Run":
-        """This run in the setting whose chain decides its mask: itself, except that float32 borrows bfloat16's masks."""
-        if self.variant != FLOAT32:
-            return self
-        return replace(self, variant="", protocol=replace(self.protocol, precision="bfloat16"))
+        """This run in the setting whose chain decides its mask: itself, unless it borrows the masks of another."""
+        if self.study == RETRAINED:
+            return replace(self, study="paper")
+        if self.variant == FLOAT32:
+            return replace(self, variant="", protocol=replace(self.protocol, precision="bfloat16"))
+        return self
 
     @property
     def kept_layers(self) -> tuple[str, ...]:
@@ -78,11 +86,12 @@ class Run:
 
         All of a Lenet; of a large network all only where continued training needs them (16 MB), else the filters.
         """
-        if self.variant:
+        if self.variant or self.study == RETRAINED:
             return ()
         layers = tuple(paper.weight_counts(self.network))
         small = self.network == "lenet" and (self.study == "paper" or self.trial == 0)
-        continued = (self.study, self.scale) == ("paper", "paper") and self.trial in CONTINUED_TRIALS
+        continued = (self.study, self.scale) == ("paper", "paper")
+        continued = continued and self.trial in CONTINUED_TRIALS[self.network]
         if small or continued:
             return layers
         return tuple(name for name in layers if name.startswith("conv") and self.trial == 0)

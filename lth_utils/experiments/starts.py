@@ -24,7 +24,7 @@ def needs(run: Run) -> Run | None:
         procedure=run.procedure if before else "iterative",
         protocol=chained.protocol,
         variant=chained.variant,
-        study=run.study,
+        study=chained.study,
         scale=run.scale,
     )
 
