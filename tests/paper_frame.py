@@ -130,6 +130,7 @@ def _constants(run):
     return {
         "study": "paper",
         "scale": "paper",
+        "precision": "float32",
         "diverged": False,
         "training_iterations": length,
         "curve_iteration": iterations,

@@ -31,7 +31,8 @@ PLOTS_CONTRADICT_SECTION_4 = {("C40", "a"), ("C45", "c"), ("C51", "c"), ("C54", 
 
 def run(trial, percent_remaining=100.0, replicate=0, **measures):
     """One record of a Lenet: dense at 100 %, else a ticket, unless said otherwise."""
-    record = LENET | {"study": "paper", "scale": "paper", "diverged": False, "training_iterations": 50_000}
+    record = LENET | {"study": "paper", "scale": "paper", "precision": "float32", "diverged": False}
+    record |= {"training_iterations": 50_000}
     record |= {
         "arm": "dense" if percent_remaining == 100 else "winning_ticket",
         "early_stop_iteration": 4_000,
@@ -181,6 +182,25 @@ def test_another_scale_is_compared_without_an_outcome():
     assert decided.outcome == "reduced scale" and decided.interval.estimate == pytest.approx(1.1)
     frame.loc[frame["percent_remaining"] == 100, "scale"] = "paper"
     assert claims.decide(condition(), measure(frame, condition())).outcome == "reduced scale"
+
+
+def test_the_papers_length_in_another_precision_is_judged_with_a_note_beside_its_number():
+    frame = gains([0.97] * 3, [0.98, 0.981, 0.982]).replace({"percent_remaining": {21.07: 13.52}})
+    pair = claims.compare(frame.assign(precision="bfloat16"), ["C09"]).iloc[0]
+    assert (pair["outcome"], pair["note"]) == ("met", "bfloat16")
+    assert "1.10 [0.85, 1.35] pp, n=3, bfloat16" in claims.comparison_text(pair.to_frame().T)
+    assert set(claims.compare(frame, ["C09"])["note"]) == {""}
+    reduced = claims.compare(frame.assign(precision="bfloat16", scale="reduced"), ["C09"])
+    assert set(reduced["note"]) == {""} and "bfloat16" not in claims.comparison_text(reduced)
+
+
+def test_precisions_of_one_arm_are_never_averaged_together():
+    frame = gains([0.97] * 3, [0.98, 0.981, 0.982]).assign(precision=["float32", "bfloat16"] * 3)
+    dense_differs = claims.decide(condition(), measure(frame, condition()))
+    assert dense_differs.outcome == "met"
+    frame.loc[frame["trial"] == 2, "precision"] = "bfloat16"
+    with pytest.raises(ValueError, match="never averaged together: bfloat16, float32"):
+        measure(frame, condition())
 
 
 def test_a_diverged_run_makes_its_condition_inconclusive_by_name():

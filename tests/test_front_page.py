@@ -247,9 +247,10 @@ def test_a_table_is_the_same_in_text_html_and_markdown():
 
 
 def test_a_number_names_its_unit_its_interval_and_its_trials():
-    row = pd.Series({"unit": "pp", "ours": -0.0001, "low": -math.inf, "high": 0.256, "trials": 5})
+    row = pd.Series({"unit": "pp", "ours": -0.0001, "low": -math.inf, "high": 0.256, "trials": 5, "note": ""})
     assert claims.our_number(row) == "0.00 [open, 0.26] pp, n=5"
     assert claims.our_number(row.replace({5: 0})) == "-"
+    assert claims.our_number(row.replace({"": "bfloat16"})) == "0.00 [open, 0.26] pp, n=5, bfloat16"
     row = pd.Series({"unit": "ratio", "paper_says": "2.51", "paper_figure": "2.155"})
     assert summaries.paper_number(row) == "2.51 (plot 2.155)"
 

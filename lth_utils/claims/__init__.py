@@ -113,6 +113,7 @@ def _missing(interval, sample, bounds):
 def compare(frame: pd.DataFrame, ids: Iterable[str] | None = None) -> pd.DataFrame:
     """One row per condition of the named claims: what the paper says, what our records say, and the outcome.
 
+    note: the precision of runs of the paper's length where it is not the paper's float32, for beside the number.
     frame: run records; only study "paper" counts. Raises ValueError when two records mean the same run, for instance
     when scales are mixed: load one scale per network.
     """
@@ -134,9 +135,15 @@ def compare(frame: pd.DataFrame, ids: Iterable[str] | None = None) -> pd.DataFra
                 "trials": interval.trials,
             }
             | {"trial_values": tuple(float(value) for value in sample.per_trial())}
-            | {"rule": rule(condition), "outcome": decided.outcome, "reason": reason}
+            | {"rule": rule(condition), "outcome": decided.outcome, "reason": reason, "note": _note(sample)}
         )
     return pd.DataFrame(rows)
+
+
+def _note(sample):
+    """What stands beside a number of the paper's scale; reduced scale names its many differences elsewhere."""
+    differing = (name for name in sample.precisions if name != "float32")
+    return ", ".join(differing) if sample.scales == ("paper",) else ""
 
 
 def rule(condition: pd.Series) -> str:
@@ -200,7 +207,7 @@ def _paper_text(row):
 
 
 def our_number(row) -> str:
-    """Our estimate with its 95 % interval and number of trials; "-" without runs, "open" at a censored end."""
+    """Our estimate with its 95 % interval, number of trials and note; "-" without runs, "open" at a censored end."""
     if not row.trials:
         return "-"
     digits = DIGITS[row.unit]
@@ -209,7 +216,7 @@ def our_number(row) -> str:
         for value in (row.ours, row.low, row.high)
     )
     interval = f" [{low}, {high}]" if row.trials > 1 else ""
-    return f"{ours}{interval}{SUFFIXES[row.unit]}, n={row.trials}"
+    return f"{ours}{interval}{SUFFIXES[row.unit]}, n={row.trials}" + (f", {row.note}" if row.note else "")
 
 
 def verdicts_text(table: pd.DataFrame) -> str:

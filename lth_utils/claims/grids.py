@@ -23,11 +23,12 @@ class Grid:
     censored: pd.DataFrame  # the true value is larger
     diverged: pd.DataFrame
     scales: frozenset[str]  # of the records behind it: "paper", "reduced", ...
+    precisions: frozenset[str]  # of the same records: "float32", "bfloat16"
 
     def map(self, change: Callable[[pd.DataFrame], pd.DataFrame]) -> "Grid":
         """The same change of shape applied to all three tables."""
         tables = (change(table) for table in (self.values, self.censored, self.diverged))
-        return Grid(*tables, self.scales)
+        return Grid(*tables, self.scales, self.precisions)
 
     def repeated(self, rungs: list[float]) -> "Grid":
         """The only rung of this grid under each of `rungs`."""
@@ -39,7 +40,8 @@ class Grid:
         trials = self.values.index.union(other.values.index)
         pairs = zip(self._tables(), right._tables())
         joined = [pd.concat([a.reindex(trials), b.reindex(trials)], axis=1) for a, b in pairs]
-        return Grid(joined[0], joined[1].eq(True), joined[2].eq(True), self.scales | other.scales)
+        flags = joined[1].eq(True), joined[2].eq(True)
+        return Grid(joined[0], *flags, self.scales | other.scales, self.precisions | other.precisions)
 
     def _tables(self):
         return self.values, self.censored, self.diverged
@@ -48,7 +50,8 @@ class Grid:
 def grid(frame: pd.DataFrame, metric: str, rungs: list[float], **series: str) -> Grid:
     """One arm's metric at the given P_m; series names network, variant, arm and procedure.
 
-    The dense network is the 100 % rung of every ticket series. Raises ValueError when two records mean the same run.
+    The dense network is the 100 % rung of every ticket series. Raises ValueError when two records mean the same run, or
+    when an arm's mean would mix precisions.
     """
     rows = frame[(frame["network"] == series["network"]) & (frame["variant"] == series["variant"])]
     wanted = (rows["arm"] == series["arm"]) & (rows["procedure"] == series["procedure"])
@@ -59,7 +62,10 @@ def grid(frame: pd.DataFrame, metric: str, rungs: list[float], **series: str) ->
     distance = np.abs(np.log(rows["percent_remaining"].to_numpy(float)[:, None] / asked))
     close = distance.min(axis=1) < SAME_RUNG
     rows, columns = rows[close], distance[close].argmin(axis=1)
-    return Grid(*_tables(rows, metric, columns, rungs), frozenset(rows["scale"]))
+    precisions = frozenset(rows["precision"])
+    if len(precisions) > 1:
+        raise ValueError(f"precisions are never averaged together: {', '.join(sorted(precisions))}")
+    return Grid(*_tables(rows, metric, columns, rungs), frozenset(rows["scale"]), precisions)
 
 
 def _tables(rows, metric, columns, rungs):

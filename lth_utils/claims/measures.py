@@ -32,7 +32,7 @@ class Sample:
 
     scale: what its interval is about: "mean", "ratio" (of the means of values and reference), "log" (geometric mean).
     open_low, open_high: a censored reading lets the truth lie lower or higher. problem: why nothing can be decided
-    from it; remark: worth a note. scales: those of the records behind it.
+    from it; remark: worth a note. scales, precisions: those of the records behind it.
     """
 
     trials: tuple[int, ...] = ()
@@ -44,6 +44,7 @@ class Sample:
     problem: str = ""
     remark: str = ""
     scales: tuple[str, ...] = ()
+    precisions: tuple[str, ...] = ()
 
     def per_trial(self) -> np.ndarray:
         """The values as a reader wants to see them, ratios divided out."""
@@ -57,11 +58,14 @@ def measure(frame: pd.DataFrame, condition: pd.Series) -> Sample:
     if quantity == "rank_agreement":
         times = _arms(frame, condition, f"iterations_to_accuracy@{condition['threshold']}")
         subject, reference = subject.beside(reference), times[0].beside(times[1])
-    scales = subject.scales if reference is None else subject.scales | reference.scales
+    arms = [subject] if reference is None else [subject, reference]
+    scales, precisions = (
+        tuple(sorted(set().union(*(getattr(arm, name) for arm in arms)))) for name in ("scales", "precisions")
+    )
     sample = QUANTITIES[quantity](condition, subject, reference)
     if QUANTITIES[quantity] is not _compare and sample.trials and _any_censored(subject, reference):
         sample = replace(sample, remark=_join(sample.remark, "censored readings count as they stand"))
-    return replace(sample, scales=tuple(sorted(scales)))
+    return replace(sample, scales=scales, precisions=precisions)
 
 
 def _any_censored(*grids):
