@@ -11,8 +11,10 @@ from paper_frame import needed_runs, paper_frame
 
 from lth_utils import claims
 from lth_utils.claims import statistics
+from lth_utils.claims.curves import curve_score
 from lth_utils.claims.grids import grid
 from lth_utils.claims.measures import Sample, measure
+from lth_utils.paper.figures import paper_series
 
 LEDGER_SHA256 = "50d77305569cd5c9d64974ebfb3dc88be9ab23a43719436721e8e2d679f946a1"
 SECTION_4 = {f"C{number}" for number in range(39, 55)}
@@ -288,6 +290,16 @@ def test_a_crossing_over_a_ladder_with_a_gap_is_a_problem():
     assert "1 of 3 rungs missing" in measure(gap, CROSSING).problem
 
 
+def test_a_trial_with_missing_rungs_takes_no_part_in_a_crossing():
+    whole = [row for t in range(3) for row in ladder(t, 0.97, (0.98, 0.98, 0.96))]
+    shallow, with_a_gap = ladder(3, 0.97, (0.96,)), ladder(4, 0.97, (0.98, 0.98, 0.98))
+    del with_a_gap[2]
+    sample = measure(records(*whole, *shallow, *with_a_gap), CROSSING)
+    assert sample.trials == (0, 1, 2) and sample.values == pytest.approx([64.06] * 3)
+    assert (sample.remark, sample.problem) == ("left out as incomplete: trial 3, 4", "")
+    assert not sample.open_low
+
+
 def test_ranks_of_censored_readings_carry_a_remark():
     correlation = condition(
         quantity="rank_correlation",
@@ -488,21 +500,21 @@ def test_curve_score_counts_rungs_where_the_interval_meets_the_bar():
     outside = [run(t, 80.04, early_stop_iteration=9_000 + t) for t in range(3)]  # 3,201 to 7,101
     single = [run(0, 64.06, early_stop_iteration=4_500)]  # 3,601 to 5,101
     lost = [run(t, 51.28, early_stop_iteration=4_000 + t, diverged=t == 0) for t in range(3)]
-    scores = claims.curve_score(records(*inside, *outside, *single, *lost), "4", "1")
+    scores = curve_score(records(*inside, *outside, *single, *lost), "4", "1")
     ours = scores[(scores["arm"] == "winning_ticket") & (scores["procedure"] == "iterative")].iloc[0]
     assert (ours["paper_rungs"], ours["common_rungs"], ours["agreeing_rungs"]) == (25, 4, 2)
     assert (ours["score"], ours["coverage"]) == pytest.approx((0.5, 4 / 25))
-    below = claims.curve_score(records(*(r | {"early_stop_iteration": 100} for r in outside)), "4", "1")
+    below = curve_score(records(*(r | {"early_stop_iteration": 100} for r in outside)), "4", "1")
     assert below["common_rungs"].sum() == 1 and below["agreeing_rungs"].sum() == 0
     reinit = scores[(scores["arm"] == "random_reinit") & (scores["procedure"] == "iterative")].iloc[0]
     assert reinit["common_rungs"] == 0 and math.isnan(reinit["score"])
     with pytest.raises(ValueError, match="no panel"):
-        claims.curve_score(records(*inside), "3", "1")
+        curve_score(records(*inside), "3", "1")
 
 
 def test_figure_1_prunes_the_convolutions_of_conv6_at_another_rate():
-    assert claims.paper_series("1", "", "Conv-6 [random]")["variant"] == "conv_rate_10"
-    assert claims.paper_series("6", "", "Conv-6 dropout") == {
+    assert paper_series("1", "", "Conv-6 [random]")["variant"] == "conv_rate_10"
+    assert paper_series("6", "", "Conv-6 dropout") == {
         "network": "conv6",
         "variant": "dropout",
         "arm": "winning_ticket",

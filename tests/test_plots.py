@@ -15,7 +15,8 @@ from matplotlib import colors
 from matplotlib._pylab_helpers import Gcf
 from PIL import Image
 
-from lth_utils import claims, paper, plots
+from lth_utils import paper, plots
+from lth_utils.paper.figures import PAPER_METRICS
 from lth_utils.plots import pictures, style, tables
 
 METRICS = [*tables.FIVE_PANELS, "validation_accuracy_at_early_stop"]
@@ -231,7 +232,7 @@ def test_composed_figure_draws_its_records_over_the_papers_numbers(name):
 @pytest.mark.parametrize("name", FIGURES)
 def test_paper_panels_show_the_metric_that_we_draw_over_them(name):
     for panel in plots.FIGURES[name]:
-        shown = {claims.PAPER_METRICS[label] for label in paper_csv(name, panel.paper)["metric"]}
+        shown = {PAPER_METRICS[label] for label in paper_csv(name, panel.paper)["metric"]}
         assert shown == {panel.metric}
         series = tables.paper_rows(name, panel.paper, panel.metric)
         assert set(series["network"]) == set(panel.networks)

@@ -1,6 +1,6 @@
-"""Do our trials agree with the paper? The ledger's conditions decided by rule, claim by claim; curves scored.
+"""Do our trials agree with the paper? The ledger's conditions decided by rule, claim by claim.
 
-The ledger (paper/claims.csv) was frozen before the runs; nothing here or in a notebook writes an outcome by hand. A
+The ledger (paper/claims.csv) is frozen; nothing here or in a notebook writes an outcome by hand. A
 condition is met when the 95 % interval over trials lies inside its bounds, failed when it lies outside, inconclusive
 when it straddles one, or with fewer than three trials. With sixty claims at 95 % a few misfire by chance.
 """
@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lth_utils import paper
-from lth_utils.claims.grids import grid
-from lth_utils.claims.measures import Sample, measure
+from lth_utils.claims.measures import Sample, join, measure
 from lth_utils.claims.statistics import (
     FEWEST_TRIALS,
     Interval,
@@ -25,18 +24,13 @@ from lth_utils.claims.statistics import (
     trials_to_decide,
 )
 
-INTERVALS = {"mean": t_interval, "log": geometric_interval}
 OUTCOMES = ("met", "failed", "inconclusive", "reduced scale", "not run", "chosen")
 VERDICTS = ("reproduced", "partly reproduced", "not reproduced", "inconclusive", "not run", "reduced scale")
-DIGITS = {"pp": 2, "percent": 2, "ratio": 2, "iterations": 0, "percent_remaining": 2, "correlation": 2}
-SUFFIXES = {
-    "pp": " pp",
-    "percent": " %",
-    "ratio": "",
-    "iterations": " it.",
-    "percent_remaining": " %",
-    "correlation": "",
-}
+NUMERIC = ("value", "lower", "upper", "threshold")  # columns of the ledger; the others are text
+SHOWN = ["claim", "condition", "rank", "section", "figure", "network", "statement", "measure", "unit"]
+SHOWN += ["paper_says", "paper_figure"]
+SUFFIXES = {"pp": " pp", "percent": " %", "percent_remaining": " %", "iterations": " it."}
+SUFFIXES |= {"ratio": "", "correlation": ""}
 
 
 @dataclass(frozen=True)
@@ -53,16 +47,12 @@ def ledger(ids: Iterable[str] | None = None) -> pd.DataFrame:
 
     ids: claims such as "C09", or None for all; KeyError for one that the ledger lacks.
     """
-    table = paper.claims().copy()
-    numeric = ["value", "lower", "upper", "threshold"]
-    text = [name for name in table if name not in numeric]
+    table = paper.claims().fillna({"lower": -math.inf, "upper": math.inf})
+    text = [name for name in table if name not in NUMERIC]
     table[text] = table[text].astype("string").fillna("").astype(object)
-    table["lower"] = table["lower"].fillna(-math.inf)
-    table["upper"] = table["upper"].fillna(math.inf)
     if ids is None:
         return table
-    unknown = sorted(set(ids) - set(table["claim"]))
-    if unknown:
+    if unknown := sorted(set(ids) - set(table["claim"])):
         raise KeyError(f"no such claim: {', '.join(unknown)}")
     return table[table["claim"].isin(ids)].reset_index(drop=True)
 
@@ -71,43 +61,39 @@ def decide(condition: pd.Series, sample: Sample) -> Decision:
     """The rule of the module docstring; a condition that chose a setting is "chosen", reduced scale gets no outcome."""
     interval = _interval(sample)
     if condition["scored"] == "no":
-        return Decision(interval, "chosen", "; ".join(filter(None, (condition["note"], sample.problem))))
+        return Decision(interval, "chosen", join(condition["note"], sample.problem))
     if not sample.trials and not sample.problem:
         return Decision(interval, "not run")
     if sample.scales != ("paper",):
-        return Decision(interval, "reduced scale", "; ".join(filter(None, (*sample.scales, sample.problem))))
+        return Decision(interval, "reduced scale", join(*sample.scales, sample.problem))
     if sample.problem:
         return Decision(interval, "inconclusive", sample.problem)
     if interval.trials < FEWEST_TRIALS:
         return Decision(interval, "inconclusive", f"fewer than {FEWEST_TRIALS} trials")
     bounds = condition["lower"], condition["upper"]
     outcome = decision(interval.low, interval.high, *bounds)
-    return Decision(
-        interval, outcome, "" if outcome != "inconclusive" else _missing(interval, sample, bounds)
-    )
+    return Decision(interval, outcome, _needed(interval, sample, bounds) if outcome == "inconclusive" else "")
 
 
 def _interval(sample):
     if sample.reference is not None:
         found = ratio_interval(sample.values, sample.reference)
     else:
-        found = INTERVALS[sample.scale](sample.values)
+        found = (geometric_interval if sample.scale == "log" else t_interval)(sample.values)
     low = -math.inf if sample.open_low else found.low
     high = math.inf if sample.open_high else found.high
     return Interval(found.estimate, low, high, found.trials, found.spread)
 
 
-def _missing(interval, sample, bounds):
+def _needed(interval, sample, bounds):
     """What would decide a straddling condition: how many trials, or longer runs."""
     if sample.open_low or sample.open_high:
         return "censored: longer or deeper runs would decide"
     estimate = interval.estimate
     if sample.scale == "log":
         estimate, *bounds = (math.log(x) if x > 0 else -math.inf for x in (estimate, *bounds))
-    needed = trials_to_decide(estimate, interval.spread, *bounds)
-    return (
-        f"about {needed} trials would decide" if needed else "on the bound: no number of trials would decide"
-    )
+    count = trials_to_decide(estimate, interval.spread, *bounds)
+    return f"about {count} trials would decide" if count else "on the bound: no number of trials would decide"
 
 
 def compare(frame: pd.DataFrame, ids: Iterable[str] | None = None) -> pd.DataFrame:
@@ -123,19 +109,13 @@ def compare(frame: pd.DataFrame, ids: Iterable[str] | None = None) -> pd.DataFra
         ours = frames.get(condition["network"])
         sample = Sample() if ours is None else measure(ours, condition)
         decided = decide(condition, sample)
-        interval, reason = decided.interval, "; ".join(filter(None, (sample.remark, decided.reason)))
-        keep = ["claim", "condition", "rank", "section", "figure", "network", "statement", "measure", "unit"]
+        found = decided.interval
         rows.append(
-            {name: condition[name] for name in keep}
-            | {"paper_says": condition["paper_says"], "paper_figure": condition["paper_figure"]}
-            | {
-                "ours": interval.estimate,
-                "low": interval.low,
-                "high": interval.high,
-                "trials": interval.trials,
-            }
+            condition[SHOWN].to_dict()
+            | {"ours": found.estimate, "low": found.low, "high": found.high, "trials": found.trials}
             | {"trial_values": tuple(float(value) for value in sample.per_trial())}
-            | {"rule": rule(condition), "outcome": decided.outcome, "reason": reason, "note": _note(sample)}
+            | {"rule": rule(condition), "outcome": decided.outcome}
+            | {"reason": join(sample.remark, decided.reason), "note": _note(sample)}
         )
     return pd.DataFrame(rows)
 
@@ -210,7 +190,7 @@ def our_number(row) -> str:
     """Our estimate with its 95 % interval, number of trials and note; "-" without runs, "open" at a censored end."""
     if not row.trials:
         return "-"
-    digits = DIGITS[row.unit]
+    digits = 0 if row.unit == "iterations" else 2
     ours, low, high = (
         f"{round(value, digits) + 0.0:.{digits}f}" if math.isfinite(value) else "open"
         for value in (row.ours, row.low, row.high)
@@ -226,65 +206,3 @@ def verdicts_text(table: pd.DataFrame) -> str:
         f"{row.claim} {row.rank}  {row.verdict:<{width}}  {row.statement} ({row.conditions})"
         for row in table.itertuples()
     )
-
-
-PAPER_METRICS = {  # axis label of the paper's plots over P_m -> column of the records
-    "Early-Stop Iteration (Val.)": "early_stop_iteration",
-    "Accuracy at Early-Stop (Test)": "test_accuracy_at_early_stop",
-    "Accuracy at Early-Stop (Train)": "train_accuracy_at_early_stop",
-    "Accuracy at Early-Stop (Val.)": "validation_accuracy_at_early_stop",
-    "Accuracy at Iteration 50K (Test)": "test_accuracy_at_end",
-    "Accuracy at Iteration 50000 (Train)": "train_accuracy_at_end",
-    "Accuracy at Iteration 20/25/30K (Test)": "test_accuracy_at_end",
-    "Accuracy at Iteration 20/25/30K (Train)": "train_accuracy_at_end",
-    "Test Accuracy at Final Iteration": "test_accuracy_at_end",
-}
-
-
-def curve_score(frame: pd.DataFrame, figure: str, panel: str) -> pd.DataFrame:
-    """Per series of one panel over P_m: at which share of the common rungs we agree, and how many rungs we have.
-
-    Agreement at a rung: our mean +- t-interval (a single trial: its value) meets the paper's min-max bar. A rung with
-    a diverged run counts as common and disagreeing. ValueError for a panel that is not drawn over P_m.
-    """
-    curves = paper.curves()
-    rows = curves[(curves["fig"].astype(str) == str(figure)) & (curves["panel"].astype(str) == str(panel))]
-    if rows.empty or rows["metric"].iloc[0] not in PAPER_METRICS:
-        raise ValueError(f"figure {figure}, panel {panel} is no panel over P_m")
-    metric, scores = PAPER_METRICS[rows["metric"].iloc[0]], []
-    for name, bars in rows.groupby("series", sort=False):
-        series = paper_series(figure, bars["title"].fillna("").iloc[0], name)
-        bars = bars.drop_duplicates("pm_percent")  # three rungs carry the end of their bar as a second point
-        ours = grid(frame[frame["study"] == "paper"], metric, list(bars["pm_percent"]), **series)
-        common = [
-            rung for rung in ours.values if ours.values[rung].notna().any() or ours.diverged[rung].any()
-        ]
-        lows, highs = bars.set_index("pm_percent")["min"], bars.set_index("pm_percent")["max"]
-        agree = [_meets(ours.values[r], lows[r], highs[r]) and not ours.diverged[r].any() for r in common]
-        scores.append(
-            {"figure": str(figure), "panel": str(panel), "metric": metric, **series, "paper_rungs": len(bars)}
-            | {"common_rungs": len(common), "agreeing_rungs": sum(agree), "coverage": len(common) / len(bars)}
-            | {"score": sum(agree) / len(common) if common else math.nan}
-        )
-    return pd.DataFrame(scores)
-
-
-def _meets(values, low, high):
-    ours = t_interval(values.dropna())
-    ends = (ours.low, ours.high) if ours.trials > 1 else (ours.estimate, ours.estimate)
-    return bool(ends[0] <= high and low <= ends[1])
-
-
-def paper_series(figure: str, title: str, series: str) -> dict[str, str]:
-    """network, variant, arm and procedure of a series as the paper's legends name it."""
-    name = f"{title} {series}".lower()
-    network = next((key for key, label in paper.NETWORK_LABELS.items() if label.lower() in name), "lenet")
-    arm = "random_reinit" if "reinit" in name else "random_sparsity" if "random" in name else "winning_ticket"
-    procedure = "one_shot" if "oneshot" in name else "continued" if "continued" in name else "iterative"
-    variant = "conv_rate_10" if str(figure) == "1" and network == "conv6" else ""
-    return {
-        "network": network,
-        "variant": "dropout" if "dropout" in name else variant,
-        "arm": arm,
-        "procedure": procedure,
-    }

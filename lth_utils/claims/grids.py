@@ -4,9 +4,8 @@ Keeps apart what a mean would blur: a missing run, a diverged run, and a censore
 evaluation, an accuracy not reached), which is only a bound on the true value. Knows nothing of claims.
 """
 
-from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -17,73 +16,67 @@ RISE_WINDOW = 500  # iterations either side that a late validation loss is avera
 
 @dataclass(frozen=True)
 class Grid:
-    """Tables trial x P_m (percent, falling): values (NaN: no run, or a diverged one), and two of booleans."""
+    """Tables trial x P_m (percent, as asked for), the last two of booleans, and what records they were read from."""
 
-    values: pd.DataFrame
+    values: pd.DataFrame  # NaN: no run, or a diverged one
     censored: pd.DataFrame  # the true value is larger
-    diverged: pd.DataFrame
-    scales: frozenset[str]  # of the records behind it: "paper", "reduced", ...
-    precisions: frozenset[str]  # of the same records: "float32", "bfloat16"
+    diverged: pd.DataFrame  # one of the replicates did
+    scales: frozenset[str]  # "paper", "reduced", ...
+    precisions: frozenset[str]  # "float32", "bfloat16"
 
-    def map(self, change: Callable[[pd.DataFrame], pd.DataFrame]) -> "Grid":
-        """The same change of shape applied to all three tables."""
-        tables = (change(table) for table in (self.values, self.censored, self.diverged))
-        return Grid(*tables, self.scales, self.precisions)
+    @property
+    def present(self) -> pd.DataFrame:
+        """Where there is a run, diverged or not."""
+        return self.values.notna() | self.diverged
 
-    def repeated(self, rungs: list[float]) -> "Grid":
+    def under(self, rungs: list[float]) -> "Grid":
         """The only rung of this grid under each of `rungs`."""
-        return self.map(lambda table: pd.DataFrame({rung: table.iloc[:, 0] for rung in rungs}))
-
-    def beside(self, other: "Grid") -> "Grid":
-        """Both grids in one, the other's rungs negated so that a P_m of both stays two columns."""
-        right = other.map(lambda table: table.rename(columns=lambda rung: -rung))
-        trials = self.values.index.union(other.values.index)
-        pairs = zip(self._tables(), right._tables())
-        joined = [pd.concat([a.reindex(trials), b.reindex(trials)], axis=1) for a, b in pairs]
-        flags = joined[1].eq(True), joined[2].eq(True)
-        return Grid(joined[0], *flags, self.scales | other.scales, self.precisions | other.precisions)
-
-    def _tables(self):
-        return self.values, self.censored, self.diverged
+        tables = {name: getattr(self, name) for name in ("values", "censored", "diverged")}
+        return replace(
+            self,
+            **{name: pd.DataFrame(dict.fromkeys(rungs, table.iloc[:, 0])) for name, table in tables.items()},
+        )
 
 
-def grid(frame: pd.DataFrame, metric: str, rungs: list[float], **series: str) -> Grid:
-    """One arm's metric at the given P_m; series names network, variant, arm and procedure.
+def grid(
+    frame: pd.DataFrame,
+    metric: str,
+    rungs: list[float],
+    *,
+    network: str,
+    variant: str,
+    arm: str,
+    procedure: str,
+) -> Grid:
+    """One arm's metric at the given P_m; the dense network is the 100 % rung of every ticket series.
 
-    The dense network is the 100 % rung of every ticket series. Raises ValueError when two records mean the same run, or
-    when an arm's mean would mix precisions.
+    Raises ValueError when two records mean the same run, or when an arm's mean would mix precisions.
     """
-    rows = frame[(frame["network"] == series["network"]) & (frame["variant"] == series["variant"])]
-    wanted = (rows["arm"] == series["arm"]) & (rows["procedure"] == series["procedure"])
-    if series["arm"] == "winning_ticket":
-        wanted |= rows["arm"] == "dense"
-    rows = rows[wanted]
-    asked = np.array(rungs)
-    distance = np.abs(np.log(rows["percent_remaining"].to_numpy(float)[:, None] / asked))
-    close = distance.min(axis=1) < SAME_RUNG
-    rows, columns = rows[close], distance[close].argmin(axis=1)
+    wanted = (frame["arm"] == arm) & (frame["procedure"] == procedure)
+    if arm == "winning_ticket":
+        wanted |= frame["arm"] == "dense"
+    rows = frame[wanted & (frame["network"] == network) & (frame["variant"] == variant)]
+    distance = np.abs(np.log(rows["percent_remaining"].to_numpy(float)[:, None] / np.array(rungs)))
+    rows = rows.assign(rung=np.array(rungs)[distance.argmin(axis=1)])[distance.min(axis=1) < SAME_RUNG]
+    if rows.duplicated(["trial", "replicate", "rung"]).any():
+        raise ValueError(f"two records of {metric} mean the same run: filter by scale and study first")
     precisions = frozenset(rows["precision"])
     if len(precisions) > 1:
         raise ValueError(f"precisions are never averaged together: {', '.join(sorted(precisions))}")
-    return Grid(*_tables(rows, metric, columns, rungs), frozenset(rows["scale"]), precisions)
+    return Grid(*_tables(rows, metric, rungs), frozenset(rows["scale"]), precisions)
 
 
-def _tables(rows, metric, columns, rungs):
+def _tables(rows, metric, rungs):
     values, censored = readings(rows, metric)
     diverged = rows["diverged"].astype(bool)
-    runs = list(zip(rows["trial"], rows["replicate"], columns))
-    if len(set(runs)) < len(runs):
-        raise ValueError(f"two records of {metric} mean the same run: filter by scale and study first")
-    cells = defaultdict(list)
-    for (trial, _, column), *reading in zip(runs, values.mask(diverged), censored, diverged):
-        cells[trial, column].append(reading)
-    trials = sorted(set(rows["trial"]))
-    tables = np.full((3, len(trials), len(rungs)), [[[np.nan]], [[False]], [[False]]], dtype=float)
-    for (trial, column), replicates in cells.items():
-        value, *flags = zip(*replicates)
-        tables[:, trials.index(trial), column] = np.mean(value), *(any(flag) for flag in flags)
-    shape = {"index": trials, "columns": rungs}
-    return pd.DataFrame(tables[0], **shape), *(pd.DataFrame(table == 1, **shape) for table in tables[1:])
+    cells = [rows["trial"], rows["rung"]]
+    means = values.mask(diverged).groupby(cells).agg(lambda replicates: replicates.to_numpy().mean())
+    flags = (flag.groupby(cells).any().unstack(fill_value=False) for flag in (censored, diverged))
+    tables = (
+        means.unstack().reindex(columns=rungs),
+        *(flag.reindex(columns=rungs, fill_value=False) for flag in flags),
+    )
+    return [table.rename_axis(index=None, columns=None) for table in tables]
 
 
 def readings(rows: pd.DataFrame, metric: str) -> tuple[pd.Series, pd.Series]:

@@ -11,7 +11,8 @@ Over several rungs, highest and lowest take the rung whose mean over trials is e
 curves does; one trial's own extreme would be the luckiest of many draws. P_m are compared as logarithms: the rungs of
 a ladder are evenly spaced there, so an interval means the same number of pruning rounds everywhere.
 Censored readings stay in: of value, difference and ratio the side on which the truth may lie is marked open, of the
-others, which rank or compare readings, a remark says so.
+others, which rank or compare readings, a remark says so. A crossing at the last rung that was trained is open below.
+Where some trials lack a rung that others have, only those others count. A diverged run decides nothing.
 """
 
 from collections.abc import Callable
@@ -53,23 +54,18 @@ class Sample:
 
 def measure(frame: pd.DataFrame, condition: pd.Series) -> Sample:
     """The per-trial values that decide a condition (a row of the ledger, blanks as ""), from records of one study."""
-    quantity = condition["quantity"]
-    subject, reference = _arms(frame, condition, condition["metric"])
-    if quantity == "rank_agreement":
-        times = _arms(frame, condition, f"iterations_to_accuracy@{condition['threshold']}")
-        subject, reference = subject.beside(reference), times[0].beside(times[1])
-    arms = [subject] if reference is None else [subject, reference]
+    quantity = QUANTITIES[condition["quantity"]]
+    arms = _arms(frame, condition, condition["metric"])
+    if quantity is _rank_agreement:
+        arms += _arms(frame, condition, f"iterations_to_accuracy@{condition['threshold']}")
+    sample = quantity(condition, *arms)
+    if quantity is not _compare and sample.trials and any(arm.censored.any(axis=None) for arm in arms):
+        sample = replace(sample, remark=join(sample.remark, "censored readings count as they stand"))
     scales, precisions = (
-        tuple(sorted(set().union(*(getattr(arm, name) for arm in arms)))) for name in ("scales", "precisions")
+        tuple(sorted(set().union(*sets)))
+        for sets in ([arm.scales for arm in arms], [arm.precisions for arm in arms])
     )
-    sample = QUANTITIES[quantity](condition, subject, reference)
-    if QUANTITIES[quantity] is not _compare and sample.trials and _any_censored(subject, reference):
-        sample = replace(sample, remark=_join(sample.remark, "censored readings count as they stand"))
     return replace(sample, scales=scales, precisions=precisions)
-
-
-def _any_censored(*grids):
-    return any(bool(one.censored.any(axis=None)) for one in grids if one is not None)
 
 
 def parse_rungs(text: str) -> list[float]:
@@ -77,133 +73,154 @@ def parse_rungs(text: str) -> list[float]:
     return [float(word) for word in str(text).split()]
 
 
-def _arms(frame, condition, metric) -> tuple[Grid, Grid | None]:
-    """Grids of the condition's arm and of its reference arm, the latter's only rung under each of the former's."""
+def join(*parts: str) -> str:
+    """The parts that are not blank, each once, with semicolons between them."""
+    return "; ".join(dict.fromkeys(filter(None, parts)))
+
+
+def _arms(frame, condition, metric) -> list[Grid]:
+    """The condition's arm and, where it has one, its reference; a single rung of that stands under each of the arm's."""
     rungs = parse_rungs(condition["percent_remaining"])
-    names = ("network", "variant", "arm", "procedure")
-    subject = grid(frame, metric, rungs, **{name: condition[name] for name in names})
-    if not condition["reference_arm"]:
-        return subject, None
-    series = {name: condition[f"reference_{name}"] for name in names[1:]}
-    spelled = condition["reference_percent_remaining"]
-    at = rungs if spelled == "same" else parse_rungs(spelled)
-    reference = grid(frame, metric, at, network=condition["network"], **series)
-    compared = condition["quantity"] in ("difference", "ratio") and spelled != "same"
-    return subject, reference.repeated(rungs) if compared else reference
+    names = ("variant", "arm", "procedure")
+    network = condition["network"]
+    arms = [grid(frame, metric, rungs, network=network, **{name: condition[name] for name in names})]
+    if condition["reference_arm"]:
+        series = {name: condition[f"reference_{name}"] for name in names}
+        same = condition["reference_percent_remaining"] == "same"
+        at = rungs if same else parse_rungs(condition["reference_percent_remaining"])
+        reference = grid(frame, metric, at, network=network, **series)
+        compared = QUANTITIES[condition["quantity"]] is _compare and not same
+        arms.append(reference.under(rungs) if compared else reference)
+    return arms
 
 
-def _compare(condition, subject, reference):
-    x, y, sample = _complete(subject, reference)
+def _compare(condition, *arms):
+    tables, sample = _complete(*arms)
     if not sample.trials:
         return sample
     ratio = condition["quantity"] == "ratio"
-    means = x.mean()
-    if y is not None:
-        means = means / y.mean() if ratio else means - y.mean()
-    used, remark = list(x), sample.remark
+    means = _contrast(ratio, *(table.mean() for table in tables))
+    used, remark = list(means.index), sample.remark
     if condition["over"] in ("highest", "lowest"):
         used = [means.idxmax() if condition["over"] == "highest" else means.idxmin()]
-        remark = _join(f"at {used[0]:.4g} %", remark)
-    above, below = x[used].mean(axis=1).to_numpy(), None if y is None else y[used].mean(axis=1).to_numpy()
-    sample = replace(
-        sample,
-        remark=remark,
-        open_high=bool(subject.censored.loc[x.index, used].any(axis=None)),
-        open_low=y is not None and bool(reference.censored.loc[x.index, used].any(axis=None)),
-    )
+        remark = join(f"at {used[0]:.4g} %", remark)
+    values = [table[used].mean(axis=1).to_numpy() for table in tables]
+    open_ends = [bool(arm.censored.loc[list(sample.trials), used].any(axis=None)) for arm in arms]
+    sample = replace(sample, remark=remark, **dict(zip(("open_high", "open_low"), open_ends)))
     if ratio:
-        return replace(sample, values=above, reference=below, scale="ratio")
+        return replace(sample, values=values[0], reference=values[1], scale="ratio")
     factor = 100.0 if condition["unit"] in ("pp", "percent") else 1.0
-    return replace(sample, values=factor * (above if below is None else above - below))
+    return replace(sample, values=factor * _contrast(False, *values))
 
 
-def _complete(subject, reference=None):
-    """Tables of the trials that have every rung that any has, in both arms, and a sample that notes the others."""
-    grids = [subject] if reference is None else [subject, reference]
-    trials = sorted(set.intersection(*(set(g.values.index) for g in grids)))
-    columns = list(zip(*(list(g.values) for g in grids)))
-    here = [
-        all(g.values[c].notna().any() or g.diverged[c].any() for g, c in zip(grids, cs)) for cs in columns
-    ]
-    tables, failures = [], []
-    for position, one in enumerate(grids):
-        present = [cs[position] for cs, kept in zip(columns, here) if kept]
-        tables.append(one.values.loc[trials, present])
-        failures += _diverged(one.diverged.loc[trials, present])
-    there = pd.concat(tables, axis=1).notna()
-    whole = list(there.index[there.all(axis=1)]) if any(here) else []
-    partial = [str(trial) for trial in there.index[there.any(axis=1)] if trial not in whole]
-    if any(here) and not all(here):
-        failures.append(f"{here.count(False)} of {len(here)} rungs missing")
-    remark = f"left out as incomplete: trial {', '.join(partial)}" if partial and not failures else ""
-    sample = Sample(trials=tuple(map(int, whole)), problem=_join(*failures), remark=remark)
-    tables = [table.loc[whole] for table in tables]
-    return tables[0], (tables[1] if reference is not None else None), sample
+def _contrast(ratio, above, below=None):
+    if below is None:
+        return above
+    return above / below if ratio else above - below
+
+
+def _complete(*arms) -> tuple[list[pd.DataFrame], Sample]:
+    """Values of the trials that have, in every arm, each rung that any trial has; and a sample that notes the others."""
+    trials = sorted(set.intersection(*(set(arm.values.index) for arm in arms)))
+    here = np.logical_and.reduce([arm.present.any().to_numpy() for arm in arms])
+    tables = [arm.values.loc[trials, here] for arm in arms]
+    problems = [text for arm in arms for text in _diverged(arm.diverged.loc[trials, here])]
+    if 0 < here.sum() < len(here):
+        problems.append(_missing(~here))
+    there = np.hstack([table.notna() for table in tables])
+    whole = there.all(axis=1) & here.any()
+    remark = "" if problems else _left_out(np.array(trials)[there.any(axis=1) & ~whole])
+    kept = tuple(np.array(trials)[whole].tolist())
+    return [table[whole] for table in tables], Sample(trials=kept, problem=join(*problems), remark=remark)
 
 
 def _diverged(table):
-    places = np.argwhere(table.to_numpy(dtype=bool))
-    return [f"diverged: trial {table.index[i]} at {abs(table.columns[j]):.4g} %" for i, j in places]
+    return [
+        f"diverged: trial {trial} at {rung:.4g} %"
+        for trial, row in table.iterrows()
+        for rung in row.index[row]
+    ]
 
 
-def _join(*parts):
-    return "; ".join(dict.fromkeys(part for part in parts if part))
+def _missing(absent):
+    return f"{absent.sum()} of {len(absent)} rungs missing"
 
 
-def _crossing(condition, subject, reference):
+def _left_out(trials):
+    return f"left out as incomplete: trial {', '.join(map(str, trials))}" if len(trials) else ""
+
+
+def _crossing(condition, subject, *reference):
     sign = -1.0 if condition["metric"] in LOWER_IS_BETTER else 1.0
-    problems = _diverged(subject.diverged) + (_diverged(reference.diverged) if reference is not None else [])
-    found, open_low = {}, False
-    for trial, row in subject.values.iterrows():
-        target = float(condition["threshold"]) if reference is None else _cell(reference.values, trial)
-        last = row.last_valid_index()
-        if last is None or np.isnan(target):
-            continue
-        row = row.loc[:last]
-        if row.isna().any():
-            problems.append(f"{int(row.isna().sum())} of {len(row)} rungs missing")
-        fine = row[sign * row >= sign * target]
-        found[int(trial)] = float(fine.index[-1]) if len(fine) else 100.0
-        open_low |= found[int(trial)] == last
-    values = np.array(list(found.values()))
+    problems = [text for arm in (subject, *reference) for text in _diverged(arm.diverged)]
+    targets = pd.Series(float(condition["threshold"]), subject.values.index)
+    if reference:
+        targets = reference[0].values.iloc[:, 0].reindex(subject.values.index)
+    table = subject.values[subject.values.notna().any(axis=1) & targets.notna()]
+    trained = {trial: row.loc[: row.last_valid_index()] for trial, row in table.iterrows()}
+    deepest = max(map(len, trained.values()), default=0)
+    whole = [trial for trial, row in trained.items() if len(row) == deepest and row.notna().all()]
+    if not whole:
+        problems += [_missing(row.isna()) for row in trained.values() if row.isna().any()]
+    kept = {trial: trained[trial] for trial in whole or trained}
+    found = {trial: row.index[sign * row >= sign * targets[trial]] for trial, row in kept.items()}
+    values = [fine[-1] if len(fine) else 100.0 for fine in found.values()]
     return Sample(
-        trials=tuple(found), values=values, scale="log", open_low=open_low, problem=_join(*problems)
+        trials=tuple(map(int, kept)),
+        values=np.array(values),
+        scale="log",
+        open_low=any(value == row.index[-1] for value, row in zip(values, kept.values())),
+        problem=join(*problems),
+        remark=_left_out([trial for trial in trained if trial not in kept]),
     )
-
-
-def _cell(table, trial):
-    return float(table.loc[trial].iloc[0]) if trial in table.index else np.nan
 
 
 def _crossing_ratio(condition, subject, reference):
-    above, below = (_crossing(condition, one, None) for one in (subject, reference))
-    trials = tuple(trial for trial in above.trials if trial in below.trials)
+    above, below = (_crossing(condition, arm) for arm in (subject, reference))
     upper, lower = (dict(zip(sample.trials, sample.values)) for sample in (above, below))
-    values = np.array([upper[trial] / lower[trial] for trial in trials])
-    problem = _join(above.problem, below.problem)
+    trials = tuple(trial for trial in upper if trial in lower)
     return Sample(
-        trials, values, None, "log", open_low=above.open_low, open_high=below.open_low, problem=problem
+        trials=trials,
+        values=np.array([upper[trial] / lower[trial] for trial in trials]),
+        scale="log",
+        open_low=above.open_low,
+        open_high=below.open_low,
+        problem=join(above.problem, below.problem),
+        remark=join(above.remark, below.remark),
     )
 
 
-def _location(condition, subject, reference):
-    table, _, sample = _complete(subject)
+def _location(condition, subject):
+    (table,), sample = _complete(subject)
     if not sample.trials:
         return sample
     where = table.idxmax(axis=1) if condition["quantity"] == "location_of_highest" else table.idxmin(axis=1)
     return replace(sample, values=where.to_numpy(float), scale="log")
 
 
-def _rank_correlation(condition, subject, reference):
-    table, _, sample = _complete(subject)
-    order = range(table.shape[1])
-    return replace(sample, values=np.array([rank_correlation(order, row) for row in table.to_numpy()]))
+def _rank_correlation(condition, subject):
+    (table,), sample = _complete(subject)
+    return replace(sample, values=_correlations(np.broadcast_to(range(table.shape[1]), table.shape), table))
 
 
-def _rank_agreement(condition, subject, reference):
-    first, second, sample = _complete(subject, reference)
-    pairs = zip(first.to_numpy(), second.to_numpy()) if sample.trials else ()
-    return replace(sample, values=np.array([rank_correlation(*pair) for pair in pairs]))
+def _rank_agreement(condition, subject, reference, subject_times, reference_times):
+    """Over the rungs of both arms together: of each arm the trials that have every rung, then those of both."""
+    (first, first_times), one = _complete(subject, subject_times)
+    (second, second_times), other = _complete(reference, reference_times)
+    trials = [trial for trial in one.trials if trial in other.trials]
+    metric, times = (
+        np.hstack([a.loc[trials], b.loc[trials]]) for a, b in ((first, second), (first_times, second_times))
+    )
+    return Sample(
+        trials=tuple(trials),
+        values=_correlations(metric, times),
+        problem=join(one.problem, other.problem),
+        remark=join(one.remark, other.remark),
+    )
+
+
+def _correlations(first, second):
+    return np.array([rank_correlation(*pair) for pair in zip(np.asarray(first), np.asarray(second))])
 
 
 QUANTITIES: dict[str, Callable] = {

@@ -71,10 +71,8 @@ def t_quantile(count: int) -> float:
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
     """Spearman's rank correlation, ties sharing their mean rank; 0 where one side does not vary."""
-    ranks = [stats.rankdata(values) for values in (first, second)]
-    if min(np.ptp(rank) for rank in ranks) == 0:
-        return 0.0
-    return float(np.corrcoef(*ranks)[0, 1])
+    constant = min(np.ptp(first), np.ptp(second)) == 0
+    return 0.0 if constant else float(stats.spearmanr(first, second).statistic)
 
 
 def decision(low: float, high: float, lower: float, upper: float) -> str:

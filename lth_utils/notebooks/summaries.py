@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lth_utils import ROOT, claims, paper, plots
+from lth_utils.claims.curves import curve_score
 from lth_utils.plots import style, tables
 
 VERDICTS = claims.VERDICTS[:5]
@@ -127,7 +128,7 @@ def scores_table(frame: pd.DataFrame, figures: Iterable[str] = tuple(plots.FIGUR
     rows = []
     for figure in figures:
         for panel in plots.FIGURES[figure]:
-            scores = claims.curve_score(frame, figure, panel.paper)
+            scores = curve_score(frame, figure, panel.paper)
             have, all_rungs = scores["common_rungs"].sum(), scores["paper_rungs"].sum()
             agree = [
                 f"{tables.series_label(row)} {row['agreeing_rungs']} of {row['common_rungs']}"

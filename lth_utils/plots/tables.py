@@ -11,9 +11,9 @@ from functools import cache
 import pandas as pd
 
 from lth_utils import paper
-from lth_utils.claims import PAPER_METRICS, paper_series
 from lth_utils.claims.grids import readings
 from lth_utils.claims.statistics import t_interval
+from lth_utils.paper.figures import PAPER_METRICS, paper_series
 from lth_utils.plots import style
 
 SERIES = ["network", "arm", "procedure"]
