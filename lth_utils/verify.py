@@ -40,7 +40,7 @@ class Check:
 
 def checks(folder: Path = records.COMMITTED) -> Iterator[Check]:
     """Every check in turn, as each is finished: the data sets, the store and what belongs to it, the notebooks."""
-    for name in data_room.SOURCES:
+    for name in dict.fromkeys(paper.DATASETS.values()):
         yield check_data(name)
     try:
         frame = records.read(folder)
