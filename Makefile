@@ -11,6 +11,7 @@ ARGS ?=
 
 PY := .venv/bin/python
 LTH := $(PY) -m lth_utils
+COG := $(PY) -m cogapp --verbosity=0
 
 # Nothing from outside .venv may take the place of what is locked: no foreign modules, no user-wide kernel.
 unexport PYTHONPATH PYTHONHOME JUPYTER_PATH
@@ -39,6 +40,7 @@ test: .venv/.stamp ## lint, unit tests, pair checks, and every committed noteboo
 	step 'lint (ruff check)' $(PY) -m ruff check -q .; \
 	step 'layout of the code (ruff format --check)' $(PY) -m ruff format -q --check .; \
 	step 'unit tests and pair checks (pytest tests)' $(PY) -m pytest tests; \
+	step 'tables of README.md against the records (cog)' $(COG) --check README.md; \
 	step 'notebooks against their stored outputs (nbval)' $(PY) -m pytest --nbval --nbval-current-env \
 	  --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks; \
 	printf "\nmake test:$$report\n"; exit $$failed
@@ -48,6 +50,7 @@ train: .venv/.stamp ## make the run records that are missing; NETWORK=lenet SCAL
 
 report: .venv/.stamp ## adopt new records, then redo the notebooks, figures/ and the tables of README.md
 	@$(LTH) report $(ARGS)
+	@$(COG) -r README.md
 
 html: .venv/.stamp ## the committed notebooks as web pages in build/html
 	@$(LTH) html $(ARGS)
@@ -57,6 +60,7 @@ lab: .venv/.stamp ## open the notebooks in JupyterLab
 
 bench: .venv/.stamp ## how fast this machine trains, per network and density
 	@$(LTH) bench $(ARGS)
+	@$(COG) -r README.md
 
 data: .venv/.stamp ## fetch and check MNIST and CIFAR-10 into data/
 	@$(LTH) data $(ARGS)

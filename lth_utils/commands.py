@@ -125,12 +125,10 @@ def _chosen(plan, options):
 
 def bench(options):
     from lth_utils import bench, plots
-    from lth_utils.notebooks import front_page
 
     measured = bench.run(tell=print)
     bench.save(measured, ROOT / "figures" / "bench.json")
-    plots.save(*bench.draw(measured), "bench")
-    front_page.refresh()  # README quotes it
+    plots.save(*bench.draw(measured), "bench", folder=ROOT / "figures")
     print(bench.summary(measured))
 
 
@@ -157,6 +155,6 @@ def report(options):
 
 
 def html(options):
-    from lth_utils.notebooks import site
+    from lth_utils.notebooks import pages
 
-    print(f"{site.build()}: the first page; open it in a browser")
+    print(f"{pages.build()}: the first page; open it in a browser")

@@ -194,7 +194,7 @@ def test_a_report_adopts_whole_waves_only(capsys, store, plan, monkeypatch):
 
 
 def test_web_pages_are_built_and_named(capsys, monkeypatch):
-    monkeypatch.setattr("lth_utils.notebooks.site.build", lambda: Path("build/html/index.html"))
+    monkeypatch.setattr("lth_utils.notebooks.pages.build", lambda: Path("build/html/index.html"))
     assert run(capsys, "html")[:2] == (0, "build/html/index.html: the first page; open it in a browser\n")
 
 

@@ -514,9 +514,9 @@ def test_saved_csv_holds_the_table(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("profile", "folder"), [("quick", "build/figures"), ("report", "figures"), ("paper", "figures")]
+    ("profile", "folder"), [("quick", "build/figures"), ("report", "build/report/figures")]
 )
-def test_only_the_quick_profile_writes_to_build(tmp_path, monkeypatch, profile, folder):
+def test_no_profile_writes_what_git_tracks(tmp_path, monkeypatch, profile, folder):
     monkeypatch.setattr(pictures, "ROOT", tmp_path)
     plots.save(*plots.against_percent_remaining(runs(), "test_accuracy_at_end"), "name", profile)
     assert {path.parent.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("name.*")} == {folder}

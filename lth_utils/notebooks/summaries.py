@@ -7,7 +7,7 @@ paper's numbers from its two tables. Knows no file but the folder of notebooks, 
 import html
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -16,8 +16,8 @@ from lth_utils import ROOT, claims, paper, plots
 from lth_utils.claims.curves import curve_score
 from lth_utils.plots import style, tables
 
-VERDICTS = claims.VERDICTS[:5]
 NAMES = paper.NETWORK_LABELS | {"vgg19": "VGG-19", "resnet18": "Resnet-18"}  # the ledger speaks of these too
+COST_HEADS = ("runs", "diverged", "million iterations", "wall hours", "processor hours")
 LINK = re.compile(r"\[([^\]]*)\]\(([^)]*)\)")  # the only markup of a cell
 
 
@@ -35,8 +35,7 @@ class Table:
     def __repr__(self):
         lines = [[LINK.sub(r"\1", cell) for cell in row] for row in [self.heads, *self.rows]]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-        aligned = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in lines)
-        return "\n".join(line.rstrip() for line in aligned)
+        return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in lines)
 
     def _repr_html_(self):
         lines = ["<table>", f"<thead>{_html_row('th', self.heads)}</thead>", "<tbody>"]
@@ -78,16 +77,11 @@ def notebook_link(name: str, folder: str = "") -> str:
     return f"[{name}]({folder}{name}.ipynb)" if there else f"{name} (to come)"
 
 
-def counts(comparison: pd.DataFrame) -> dict[str, int]:
-    """Verdict -> number of claims, all five words always; "reduced scale" only where it occurs."""
-    found = Counter(claims.verdicts(comparison)["verdict"])
-    return {word: found[word] for word in claims.VERDICTS if word in VERDICTS or found[word]}
-
-
 def counts_text(comparison: pd.DataFrame) -> str:
-    """`counts` as one line: "4 reproduced, 0 partly reproduced, ..."."""
-    spelled = {"reduced scale": "run at reduced scale only"}
-    return ", ".join(f"{count} {spelled.get(word, word)}" for word, count in counts(comparison).items())
+    """The number of claims of each verdict, "4 reproduced, 0 partly reproduced, ..."; reduced scale only where it is."""
+    count = Counter(claims.verdicts(comparison)["verdict"])
+    said = {word: word for word in claims.VERDICTS} | {"reduced scale": "run at reduced scale only"}
+    return ", ".join(f"{count[word]} {said[word]}" for word in said if count[word] or word != "reduced scale")
 
 
 def paper_number(row) -> str:
@@ -104,61 +98,51 @@ def claims_table(comparison: pd.DataFrame) -> Table:
     rows, strong = [], set()
     for claim, conditions in comparison.groupby("claim", sort=False):
         first, verdict = conditions.iloc[0], claims.verdict(conditions["outcome"])
-        strong.add(len(rows))
-        number = ""
-        if verdict == "not run":
-            more = f" and {len(conditions) - 1} more" if len(conditions) > 1 else ""
-            number = paper_number(first) + more
-        name = f"{claim} {first['rank']}"
+        more = f" and {len(conditions) - 1} more" if len(conditions) > 1 else ""
+        number = paper_number(first) + more if verdict == "not run" else ""
         link = notebook_link(notebook_of(first["section"], first["network"]))
-        rows.append((name, verdict, first["statement"], number, "", link))
-        if verdict == "not run":
-            continue
-        for row in conditions.itertuples():
+        strong.add(len(rows))
+        rows.append((f"{claim} {first['rank']}", verdict, first["statement"], number, "", link))
+        for row in conditions.itertuples() if verdict != "not run" else ():
             outcome = f"{row.outcome} ({row.reason})" if row.reason else row.outcome
-            rows.append(
-                (row.condition, outcome, row.measure, paper_number(row), claims.our_number(row), row.rule)
-            )
+            numbers = paper_number(row), claims.our_number(row)
+            rows.append((row.condition, outcome, row.measure, *numbers, row.rule))
     heads = ("claim", "verdict / outcome", "the paper says / we measured", "paper", "ours, 95 % interval")
     return Table((*heads, "notebook / rule"), rows, frozenset(strong))
 
 
-def scores_table(frame: pd.DataFrame, figures: Iterable[str] = tuple(plots.FIGURES)) -> Table:
+def scores_table(frame: pd.DataFrame) -> Table:
     """One row per panel of the paper's figures over P_m: how many of its rungs we have, and where the curves meet."""
     rows = []
-    for figure in figures:
-        for panel in plots.FIGURES[figure]:
-            scores = curve_score(frame, figure, panel.paper)
-            have, all_rungs = scores["common_rungs"].sum(), scores["paper_rungs"].sum()
-            agree = [
-                f"{tables.series_label(row)} {row['agreeing_rungs']} of {row['common_rungs']}"
-                for _, row in scores[scores["common_rungs"] > 0].iterrows()
-            ]
-            measured = tables.METRICS[panel.metric]
-            rows.append(
-                (figure, panel.paper, measured, f"{have} of {all_rungs}", "; ".join(agree) or "not run")
-            )
-    return Table(
-        ("figure", "panel", "measure", "rungs that we have", "of these, our interval meets its bar"), rows
-    )
+    for figure, panel in ((name, panel) for name, panels in plots.FIGURES.items() for panel in panels):
+        scores = curve_score(frame, figure, panel.paper)
+        have = f"{scores['common_rungs'].sum()} of {scores['paper_rungs'].sum()}"
+        agree = [
+            f"{tables.series_label(row)} {row['agreeing_rungs']} of {row['common_rungs']}"
+            for _, row in scores[scores["common_rungs"] > 0].iterrows()
+        ]
+        rows.append((figure, panel.paper, tables.METRICS[panel.metric], have, "; ".join(agree) or "not run"))
+    heads = ("figure", "panel", "measure", "rungs that we have", "of these, our interval meets its bar")
+    return Table(heads, rows)
 
 
 def runs_table(frame: pd.DataFrame) -> Table:
     """What was trained: rounds, trials and redraws of every arm, and what it cost."""
-    heads = ("runs of", "scale", "rounds", "trials", "redraws", *COST_HEADS)
     rows = []
-    for (study, network, scale, arm, procedure), group in _groups(frame, *RUN_COLUMNS):
+    for names, group in frame.groupby(["study", "network", "scale", "arm", "procedure"]):
+        study, network, scale, arm, procedure = names
         what = f"{paper.NETWORK_LABELS[network]} {style.ARM_LABELS[arm]}, {style.PROCEDURE_LABELS[procedure]}"
         if group["variant"].nunique() > 1:
             what += f", {group['variant'].nunique()} settings"
         redraws = group.groupby(["variant", "trial", "pruning_round"]).size()
-        amount = [_range(group["pruning_round"]), str(group["trial"].nunique()), _range(redraws)]
+        amount = _range(group["pruning_round"]), str(group["trial"].nunique()), _range(redraws)
         rows.append((f"{what} ({study})", scale, *amount, *costs(group)))
-    return Table(heads, rows)
+    return Table(("runs of", "scale", "rounds", "trials", "redraws", *COST_HEADS), rows)
 
 
-RUN_COLUMNS = ("study", "network", "scale", "arm", "procedure")
-COST_HEADS = ("runs", "diverged", "million iterations", "wall hours", "processor hours")
+def _range(values):
+    low, high = int(values.min()), int(values.max())
+    return str(low) if low == high else f"{low} to {high}"
 
 
 def costs(group: pd.DataFrame) -> tuple[str, ...]:
@@ -174,36 +158,26 @@ def costs(group: pd.DataFrame) -> tuple[str, ...]:
 
 def differences_table(frame: pd.DataFrame) -> Table:
     """What differs from the paper's protocol, as the records themselves say."""
-    columns = ("study", "network", "scale", "variant", "protocol_differences")
-    rows = [
-        (
-            study,
-            paper.NETWORK_LABELS[network],
-            scale,
-            variant or "(paper)",
-            differences or "none",
-            str(len(group)),
-        )
-        for (study, network, scale, variant, differences), group in _groups(frame, *columns)
-    ]
+    rows = []
+    for names, group in frame.groupby(["study", "network", "scale", "variant", "protocol_differences"]):
+        study, network, scale, variant, differences = names
+        setting = variant or "(paper)"
+        label = paper.NETWORK_LABELS[network]
+        rows.append((study, label, scale, setting, differences or "none", str(len(group))))
     return Table(("study", "network", "scale", "setting", "field: main setting -> this run", "runs"), rows)
 
 
 def machines_table(frame: pd.DataFrame) -> Table:
     """On what, with which torch and in which arithmetic the runs were trained."""
-    columns = ("device", "torch_version", "precision")
-    rows = [(*names, str(len(group))) for names, group in _groups(frame, *columns)]
-    return Table((*(name.replace("_", " ") for name in columns), "runs"), rows)
+    count = frame.groupby(["device", "torch_version", "precision"]).size()
+    rows = [(*names, str(number)) for names, number in count.items()]
+    return Table(("device", "torch version", "precision", "runs"), rows)
 
 
-def undecided_table(comparison: pd.DataFrame, verdict: str, folder: str = "") -> Table:
-    """The claims that are "not run" or "reduced scale", gathered by the notebook that decides them.
-
-    folder: as in `notebook_link`.
-    """
-    chosen = comparison[
-        comparison.groupby("claim")["outcome"].transform(lambda all: claims.verdict(all) == verdict)
-    ]
+def undecided_table(comparison: pd.DataFrame, verdict: str) -> Table:
+    """The claims that are "not run" or "reduced scale", gathered by the notebook that decides them."""
+    verdicts = comparison.groupby("claim")["outcome"].transform(claims.verdict)
+    chosen = comparison[verdicts == verdict]
     first = chosen.drop_duplicates("claim")
     places = [notebook_of(section, network) for section, network in zip(first["section"], first["network"])]
     rows = []
@@ -211,7 +185,7 @@ def undecided_table(comparison: pd.DataFrame, verdict: str, folder: str = "") ->
         concerned = set(chosen.loc[chosen["claim"].isin(group["claim"]), "network"])
         concerned = concerned & set(paper.NETWORK_LABELS) or concerned  # others have no plan
         networks = ", ".join(NAMES[network] for network in NAMES if network in concerned)
-        rows.append((notebook_link(name, folder), networks, str(len(group)), " ".join(group["claim"])))
+        rows.append((notebook_link(name), networks, str(len(group)), " ".join(group["claim"])))
     return Table(("notebook", "networks", "claims", "which"), rows)
 
 
@@ -226,12 +200,3 @@ def text_against_plot() -> Table:
         numbers = f"{row.paper_says}{unit}", claims.rule(row._asdict()), f"{row.paper_figure}{unit}"
         rows.append((f"{row.claim} {row.condition}", row.measure, *numbers))
     return Table(("claim", "measure", "text", "so we ask for", "the paper's plot"), rows)
-
-
-def _groups(frame, *columns):
-    return frame.groupby(list(columns), sort=True)
-
-
-def _range(values):
-    low, high = int(values.min()), int(values.max())
-    return str(low) if low == high else f"{low} to {high}"

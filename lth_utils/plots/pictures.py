@@ -96,11 +96,13 @@ def save(
 ) -> Picture:
     """Write <name>.png and <name>.csv (exactly what was drawn); return the picture that a notebook cell ends with.
 
-    profile "quick" writes to build/figures, the others to figures; `folder` overrides both. Nothing in the files
-    names a version, a date or a machine: the same table gives the same bytes. alt: alternative text, else one is
-    made from the table.
+    profile "quick" writes to build/figures, the others to build/report/figures, from where `make report` alone
+    copies to figures; `folder` overrides both. Nothing in the files names a version, a date or a machine: the same
+    table gives the same bytes. alt: alternative text, else one is made from the table.
     """
-    folder = Path(folder) if folder else ROOT / ("build/figures" if profile == "quick" else "figures")
+    folder = (
+        Path(folder) if folder else ROOT / ("build/figures" if profile == "quick" else "build/report/figures")
+    )
     picture = Picture(_png(figure), alt or alt_text(table))
     records.write_bytes(folder / f"{name}.png", picture.png)
     drawn = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
