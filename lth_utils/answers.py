@@ -72,12 +72,12 @@ def _kind(run):
 
 def _hours_per_cost(stored):
     """Kind -> hours of one processor core per unit of campaign.relative_cost, as its finished runs took them."""
-    from lth_utils import campaign, verify
+    from lth_utils import campaign, experiments
 
     timed = stored[(stored["cpu_seconds"] > 0) & stored["device"].str.startswith("cpu")]
     hours, cost = Counter(), Counter()
     for row in timed.to_dict("records"):
-        run = verify.planned(row)
+        run = experiments.Run.from_record(row)
         hours[_kind(run)] += row["cpu_seconds"] / 3600
         cost[_kind(run)] += campaign.relative_cost(run)
     return {kind: hours[kind] / cost[kind] for kind in hours}

@@ -132,7 +132,7 @@ class Campaign:
         records.write(rows, self.folder)
 
     def _leave(self, run, masks, result, pruned_from):
-        if run.continues_chain and not pruned_from.diverged:
+        if run.is_pruned and not pruned_from.diverged:
             self.chain.extend(run, masks, pruned_from.final_weights)
         if run.keeps_weights:
             self.chain.keep_weights(run, result.final_weights, self._errors(run, result.final_weights))

@@ -23,7 +23,7 @@ from lth_utils import experiments, paper, records, training
 from lth_utils import masks as masking
 from lth_utils.chains import Chain
 from lth_utils.claims.statistics import CONFIDENCE, FEWEST_TRIALS
-from lth_utils.verify import planned
+from lth_utils.experiments import Run
 
 LOSS_TOLERANCE = 1e-4  # of the validation loss, while floating point has not diverged
 TOGETHER_UNTIL = 300  # iterations for which that holds
@@ -72,7 +72,7 @@ def draw(frame: pd.DataFrame, count: int, seed: int) -> list[dict]:
 
 def iterations_of(record: dict, limit: int | None) -> int:
     """How many iterations of a run are trained again; ValueError for a limit that is no evaluation."""
-    protocol = planned(record).protocol
+    protocol = Run.from_record(record).protocol
     if limit is not None and (limit < 1 or limit % protocol.evaluation_interval):
         raise ValueError(
             f"the number of iterations must be a multiple of {protocol.evaluation_interval}, got {limit}"
@@ -94,7 +94,7 @@ def retrain(
     frame: the store, for the noise between trials. runs: how many runs are judged together, which widens what
     noise may explain. limit: train only so many iterations, and compare only the beginning of the curve.
     """
-    run = planned(record)
+    run = Run.from_record(record)
     iterations = iterations_of(record, limit)
     weights, masks = experiments.starting_point(run, Chain(folder))
     with _threads_of(record):

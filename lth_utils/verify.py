@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from lth_utils import data as data_room
-from lth_utils import experiments, notebooks, paper, records
+from lth_utils import experiments, notebooks, records
 from lth_utils import masks as masking
 from lth_utils.chains import Chain
 from lth_utils.experiments import Run
@@ -83,7 +83,7 @@ def record_problems(row: dict) -> list[str]:
     if row["study"] == "faults":
         return found
     try:
-        run, seeds = planned(row), json.loads(row["seeds"])
+        run, seeds = Run.from_record(row), json.loads(row["seeds"])
         ladder = run.percent_remaining
     except (ValueError, TypeError) as error:
         return [*found, f"its protocol or its seeds cannot be read ({error})"]
@@ -133,11 +133,11 @@ def check_masks(frame: pd.DataFrame, folder: Path = records.COMMITTED) -> Check:
     tickets = tickets[tickets["procedure"] != "one_shot"]
     for row in tickets.to_dict("records"):
         try:
-            run = planned(row)
+            run = Run.from_record(row)
         except (ValueError, TypeError):
             continue  # a protocol that cannot be read: named by check_records
         try:
-            masks = chain.masks(run.in_chain)
+            masks = chain.masks(run.mask_owner)
             if 100 * masking.density(masks) != row["percent_remaining"]:
                 problems.append(f"{describe(row)}: its stored mask has another density than its record")
             dense = experiments.needs(run)
@@ -180,15 +180,6 @@ def check_notebooks() -> Check:
     return Check(
         "notebooks", f"{len(names)} against their .py, the rules of a clean run and figures/", tuple(problems)
     )
-
-
-def planned(row: dict) -> Run:
-    """The run that a record claims to be; ValueError or TypeError if its protocol makes no sense."""
-    protocol = paper.Protocol(**json.loads(row["protocol"]))
-    names = ("network", "arm", "procedure", "variant", "study", "scale")
-    numbers = ("trial", "replicate", "pruning_round")
-    identity = {name: row[name] for name in names} | {name: int(row[name]) for name in numbers}
-    return Run(protocol=protocol, **identity)
 
 
 def describe(row: dict) -> str:

@@ -114,18 +114,39 @@ def record(**changes) -> dict:
     return IDENTITY | row | changes
 
 
-def plan() -> list:
-    """Sixteen quick runs of every arm and procedure in two trials, as experiments.py plans them."""
+def tickets(rounds, trials=1, **more):
+    """A row of a plan: tickets of rounds 0 to `rounds`, or of these rounds, in trials 0, 1, ... or in these trials."""
     from lth_utils import experiments
 
-    settings = {"protocol": protocol()}
-    return [
-        *experiments.tickets("lenet", 2, range(2), **settings),
-        *experiments.controls("lenet", "random_reinit", (1, 2), range(2), range(1), **settings),
-        *experiments.controls("lenet", "random_sparsity", (1,), range(2), range(1), **settings),
-        *experiments.one_shot_tickets("lenet", (20,), range(2), **settings),
-        *experiments.continued_tickets("lenet", (1, 2), range(1), **settings),
-    ]
+    rounds = range(rounds + 1) if isinstance(rounds, int) else rounds
+    trials = range(trials) if isinstance(trials, int) else trials
+    return experiments.Row(1, "winning_ticket", rounds, trials, **more)
+
+
+def controls(arm, rounds, trials=1, replicates=1, **more):
+    """A row of a plan: a control at these rounds, as often in as many trials."""
+    from lth_utils import experiments
+
+    return experiments.Row(1, arm, rounds, range(trials), range(replicates), **more)
+
+
+def runs(*rows, network="lenet", scale="paper", **changes) -> list:
+    """The runs of such rows under a tiny protocol with these changes; dense networks have a test curve."""
+    from lth_utils import experiments
+
+    tiny = protocol(network, **changes)
+    return experiments.Plan("tiny", scale, tiny, rows, 4, {"dense": (0,)}).runs(1)
+
+
+def plan() -> list:
+    """Sixteen quick runs of every arm and procedure in two trials."""
+    return runs(
+        tickets(2, 2),
+        controls("random_reinit", (1, 2), 2),
+        controls("random_sparsity", (1,), 2),
+        tickets((20,), 2, procedure="one_shot"),
+        tickets((1, 2), procedure="continued"),
+    )
 
 
 def load(name, device="cpu") -> Dataset:

@@ -16,7 +16,7 @@ from lth_utils.campaign import Campaign
 def trained(tmp_path_factory):
     """A store that a campaign left: dense networks and first tickets of three trials."""
     folder = tmp_path_factory.mktemp("trained")
-    plan = experiments.tickets("lenet", 1, range(3), protocol=synthetic.protocol())
+    plan = synthetic.runs(synthetic.tickets(1, 3))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data, "load", synthetic.load)
         patch.setattr("lth_utils.campaign.code_version", lambda: "abc")
@@ -30,8 +30,8 @@ def store(trained, tmp_path, monkeypatch):
     folder, plan = shutil.copytree(trained[0], tmp_path / "records"), trained[1]
     redirect(monkeypatch, folder)
     records.adopt(records.read(folder).query("arm == 'dense'"), folder)
-    deeper = experiments.tickets("lenet", 2, range(3), protocol=synthetic.protocol())
-    other = experiments.tickets("conv2", 0, range(2), scale="reduced")
+    deeper = synthetic.runs(synthetic.tickets(2, 3))
+    other = synthetic.runs(synthetic.tickets(0, 2), network="conv2", scale="reduced")
     monkeypatch.setattr(answers, "waves", lambda: {"one": plan, "two": deeper, "three": other})
     monkeypatch.setattr(workers, "default_workers", lambda device: 2)
     monkeypatch.setattr(verify.notebooks, "committed_problems", list)

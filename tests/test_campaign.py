@@ -131,9 +131,7 @@ def test_tickets_and_dense_networks_are_those_of_the_reference(undisturbed, plan
     frame = records.read(undisturbed[0])
     data = synthetic.load("mnist")
     for trial in (0, 1):
-        chain = [
-            run for run in plan if run.continues_chain and run.trial == trial and run.procedure == "iterative"
-        ]
+        chain = [run for run in plan if run.is_pruned and run.trial == trial and run.procedure == "iterative"]
         initial = networks.initial_weights("lenet", chain[0].seeds["init"])
         rounds = reference.iterative_pruning(
             initial, [run.seeds["data_order"] for run in chain], protocol(), data
@@ -169,7 +167,7 @@ def test_dense_networks_leave_their_weights_and_their_most_confident_errors(undi
 
 
 def test_masks_weights_and_errors_are_of_the_end_of_training_and_not_of_early_stop(store, monkeypatch):
-    dense, ticket = plan = experiments.tickets("lenet", 1, range(1), protocol=protocol())
+    dense, ticket = plan = synthetic.runs(synthetic.tickets(1))
     train, ends = training.train, []
 
     def stopping_elsewhere(*arguments, **options):
@@ -192,7 +190,7 @@ def test_masks_weights_and_errors_are_of_the_end_of_training_and_not_of_early_st
 
 
 def test_a_stack_records_the_test_curve_as_long_as_any_of_its_runs_wants_it(store):
-    plan = experiments.controls("lenet", "random_sparsity", (3,), range(1), range(2), protocol=protocol())
+    plan = synthetic.runs(synthetic.controls("random_sparsity", (3,), 1, 2))
     plan[1] = dataclasses.replace(plan[1], test_curve_until=4)
     assert len(experiments.stacks(plan)) == 1
     Campaign(plan, store).work()
@@ -205,7 +203,7 @@ def test_the_cost_of_a_stack_is_shared_equally_by_its_runs(store, monkeypatch):
         monotonic=time.monotonic, perf_counter=lambda: next(wall), process_time=lambda: next(cpu)
     )
     monkeypatch.setattr(campaign, "time", clock)
-    Campaign(experiments.tickets("lenet", 0, range(3), protocol=protocol()), store).work()
+    Campaign(synthetic.runs(synthetic.tickets(0, 3)), store).work()
     frame = records.read(store)
     assert frame["wall_seconds"].tolist() == [4.0] * 3 and frame["cpu_seconds"].tolist() == [2.0] * 3
 
@@ -307,9 +305,8 @@ def test_a_budget_stops_after_the_last_stack_that_fits(plan, store, pretended, m
 
 @pytest.mark.parametrize(("budget", "stacks"), [(25, 1), (45, 2)])
 def test_the_estimate_of_a_stack_is_scaled_by_its_cost(store, pretended, monkeypatch, budget, stacks):
-    settings, clock = {"protocol": protocol()}, Clock()
-    plan = experiments.tickets("lenet", 0, range(1), **settings)
-    plan += experiments.controls("lenet", "random_sparsity", (1,), range(3), range(1), **settings)
+    clock = Clock()
+    plan = synthetic.runs(synthetic.tickets(0), synthetic.controls("random_sparsity", (1,), 3))
     monkeypatch.setattr(campaign, "time", clock)
     monkeypatch.setattr(campaign, "relative_cost", lambda run, device: 2.0)
 
@@ -369,11 +366,9 @@ def test_what_waits_for_a_run_that_may_still_come_is_not_lost(plan, undisturbed)
 
 
 def test_networks_that_diverge_are_recorded_and_prune_nothing(store):
-    settings = {"protocol": protocol(optimizer="sgd", learning_rate=1e30)}
-    plan = [
-        *experiments.tickets("lenet", 1, range(1), **settings),
-        *experiments.controls("lenet", "random_sparsity", (1,), range(1), range(1), **settings),
-    ]
+    plan = synthetic.runs(
+        synthetic.tickets(1), synthetic.controls("random_sparsity", (1,)), optimizer="sgd", learning_rate=1e30
+    )
     work = Campaign(plan, store)
     work.work()
     frame = records.read(store).set_index("arm")
@@ -454,8 +449,8 @@ def test_runs_that_two_plans_share_are_never_trained_by_two_workers_at_once(
     plan, store, pretended, monkeypatch
 ):
     """The second plan has the same dense networks in another order and number: their first run differs."""
-    tickets = [run for run in plan if run.continues_chain and run.procedure == "iterative"]
-    first, second = tickets, tickets[1:2] + experiments.tickets("lenet", 0, (7,), protocol=protocol())
+    tickets = [run for run in plan if run.is_pruned and run.procedure == "iterative"]
+    first, second = tickets, tickets[1:2] + synthetic.runs(synthetic.tickets(0, (7,)))
     assert first[0].key not in keys(second) and first[1].key in keys(second)
 
     def wait(seconds):
@@ -479,7 +474,7 @@ def test_a_claim_that_comes_too_late_lets_a_worker_look_for_what_became_ready(
     plan, store, pretended, monkeypatch
 ):
     """Just before this worker locks the dense stack, a rival finishes it: the tickets are ready now."""
-    tickets = [run for run in plan if run.continues_chain and run.procedure == "iterative"]
+    tickets = [run for run in plan if run.is_pruned and run.procedure == "iterative"]
     lock = campaign.lock
 
     def lock_too_late(paths):
@@ -663,7 +658,7 @@ def test_a_report_over_missing_records_is_refused_and_names_the_first(undisturbe
     shutil.copytree(undisturbed[0], store)
     point_at(monkeypatch, store)
     records.adopt(records.read(store), store)
-    more = experiments.tickets("lenet", 0, range(3), protocol=protocol())
+    more = synthetic.runs(synthetic.tickets(0, 3))
     with pytest.raises(StoreError, match=r"1 planned run\(s\).*'trial': 2"):
         campaign.obtain(more, "report")
 
@@ -695,8 +690,7 @@ def test_progress_is_shown_in_a_kernel_and_not_where_nobody_looks(
 
 def costs(network, rounds, procedure="iterative", **changes):
     """Relative cost per dense iteration of the pruning rounds of one network."""
-    settings = protocol(network, **changes)
-    plan = experiments.tickets(network, max(rounds), range(1), protocol=settings)
+    plan = synthetic.runs(synthetic.tickets(max(rounds)), network=network, **changes)
     return [campaign.relative_cost(plan[pruning_round]) / 4 for pruning_round in rounds]
 
 
@@ -709,7 +703,7 @@ def test_the_cost_of_a_lenet_is_estimated_within_fifteen_percent_of_what_was_mea
 
 def test_longer_runs_and_runs_with_a_companion_cost_more(plan):
     assert costs("lenet", [3], training_iterations=8) == [2.0]
-    one_shot = experiments.one_shot_tickets("lenet", (2, 39), range(1), protocol=protocol())
+    one_shot = synthetic.runs(synthetic.tickets((2, 39), procedure="one_shot"))
     assert campaign.relative_cost(one_shot[1]) < campaign.relative_cost(one_shot[0])
     iterative, continued = (
         next(run for run in plan if run.procedure == procedure and run.pruning_round == 2)

@@ -13,7 +13,7 @@ from lth_utils import answers, experiments, faults, records, workers
 
 @pytest.fixture
 def plan():
-    return experiments.tickets("lenet", 1, range(2), protocol=synthetic.protocol())
+    return synthetic.runs(synthetic.tickets(1, 2))
 
 
 @pytest.fixture(autouse=True)

@@ -15,7 +15,8 @@ from synthetic import digest
 from lth_utils import claims, data, experiments, faults, networks, paper, records
 from lth_utils.chains import Chain
 from lth_utils.records import read as stored_rows
-from lth_utils.verify import planned as run_of
+
+run_of = experiments.Run.from_record
 
 LAST_WAVE = {"lenet": 5, "conv2": 7, "conv4": 7, "conv6": 7}
 LAST_REDUCED_WAVE = {"conv2": 4, "conv4": 3, "conv6": 3}
@@ -25,8 +26,8 @@ BESIDE = Chain(records.COMMITTED)  # what lies beside the committed records
 
 def files_of(run):
     """What a run leaves beside its record, or its successor finds there, relative to the store."""
-    paths = [BESIDE._path(run, "_chains", run.procedure)] if run.continues_chain else []
-    if run.continues_chain and run.procedure == "continued":
+    paths = [BESIDE._path(run, "_chains", run.procedure)] if run.is_pruned else []
+    if run.is_pruned and run.procedure == "continued":
         paths.append(BESIDE._continued(run, run.pruning_round))
     if run.keeps_weights:
         paths += [BESIDE._path(run, "_weights"), BESIDE._path(run, "_errors")]

@@ -157,7 +157,7 @@ def test_masks_of_float32_runs_are_those_of_the_chain_that_they_borrow_from(monk
         "percent_remaining": run.percent_remaining,
     }
     assert verify.check_masks(pd.DataFrame([row])).ok
-    assert asked == [run.in_chain.key] != [run.key]
+    assert asked == [run.mask_owner.key] != [run.key]
 
 
 def test_masks_of_a_run_whose_protocol_cannot_be_read_are_left_to_the_check_of_records(store, frame):

@@ -25,11 +25,7 @@ def store(tmp_path):
 @pytest.fixture
 def plan():
     """Dense networks and random masks: four stacks that are all ready at once, and one that is not."""
-    settings = {"protocol": synthetic.protocol()}
-    return [
-        *experiments.tickets("lenet", 1, range(2), **settings),
-        *experiments.controls("lenet", "random_sparsity", (1, 2, 3), range(2), range(1), **settings),
-    ]
+    return synthetic.runs(synthetic.tickets(1, 2), synthetic.controls("random_sparsity", (1, 2, 3), 2))
 
 
 def synthetic_worker(*arguments):

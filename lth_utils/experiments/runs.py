@@ -1,33 +1,32 @@
-"""One run, and the families of runs that the paper speaks of: tickets, controls, one-shot and continued tickets.
-
-A run says everything about one training except how it is executed. Knows nothing of how many trials or rounds
-are worth their time: that is a plan's business.
-"""
+"""One run: everything about one training except how it is executed. And tables of runs: rows, and the plan they make."""
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 from lth_utils import paper, records
+from lth_utils.experiments.arms import ARMS
+from lth_utils.experiments.settings import SETTINGS, setting, under
 from lth_utils.paper import Protocol
 
-TEST_CURVE_UNTIL = 20_000  # Figure 3 draws test accuracy while training for these rounds
-FIGURE_3_ROUNDS = {"dense": (0,), "winning_ticket": (3, 7, 12, 15, 18), "random_reinit": (3, 7)}
+RETRAINED = "retrained"  # the study that trains runs of "paper" once more, to compare machines
 CONTINUED_TRIALS = {  # Appendix B goes on from the trained dense networks of these trials
     "lenet": range(3),
     "conv2": range(5, 8),
     "conv4": range(5, 8),
     "conv6": range(5, 8),
 }
-FLOAT32 = "float32"  # the variant that retrains networks of a bfloat16 chain in float32
-RETRAINED = "retrained"  # the study that trains runs of "paper" once more, to compare machines
-VALIDATION_TRAINED_ON = "validation_trained_on"  # the variant that trains on the validation images, too
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One training of one network; see design for the words. `protocol` holds all settings of the training."""
+    """One training of one network; see design for the words. `protocol` holds all settings of the training.
+
+    variant: the name of a setting, or in study "faults" of a fault. test_curve_until: test accuracy is also recorded at
+    every evaluation up to this iteration. Raises ValueError for an arm, a procedure or a setting that there is not.
+    """
 
     network: str
     arm: str
@@ -40,6 +39,23 @@ class Run:
     study: str = "paper"
     scale: str = "paper"
     test_curve_until: int = field(default=0, compare=False)
+
+    def __post_init__(self):
+        if self.arm not in ARMS:
+            raise ValueError(f"unknown arm {self.arm!r}; the arms are {', '.join(ARMS)}")
+        if self.procedure not in paper.PROCEDURES:
+            raise ValueError(
+                f"procedure must be one of {', '.join(paper.PROCEDURES)}, not {self.procedure!r}"
+            )
+        if self.study != "faults":
+            setting(self.variant)
+
+    @classmethod
+    def from_record(cls, row: dict) -> "Run":
+        """The run that a record claims to be; ValueError or TypeError if its protocol or a name makes no sense."""
+        texts = {name: row[name] for name in ("network", "arm", "procedure", "variant", "study", "scale")}
+        numbers = {name: int(row[name]) for name in ("trial", "replicate", "pruning_round")}
+        return cls(protocol=Protocol(**json.loads(row["protocol"])), **texts, **numbers)
 
     @property
     def identity(self) -> dict:
@@ -62,23 +78,24 @@ class Run:
 
     @property
     def networks_trained(self) -> int:
-        """How many networks its training moves: a "continued" run has a companion, see `starts.continuation`."""
+        """How many networks its training moves: a "continued" run has a companion, see `arms.continuation`."""
         return 2 if self.procedure == "continued" else 1
 
     @property
-    def continues_chain(self) -> bool:
-        """Networks that are pruned after training to give the next round's mask."""
-        chained = self.study == "paper" and self.procedure != "one_shot" and self.variant != FLOAT32
-        return chained and self.arm in ("dense", "winning_ticket")
-
-    @property
-    def in_chain(self) -> "Run":
-        """This run in the setting whose chain decides its mask: itself, unless it borrows the masks of another."""
+    def mask_owner(self) -> "Run":
+        """The run under whose mask this one trains: itself, unless its study or its setting borrows another's."""
         if self.study == RETRAINED:
             return replace(self, study="paper")
-        if self.variant == FLOAT32:
-            return replace(self, variant="", protocol=replace(self.protocol, precision="bfloat16"))
-        return self
+        borrowed = SETTINGS.get(self.variant, SETTINGS[""]).masks_from
+        if borrowed is None:
+            return self
+        return replace(self, variant="", protocol=replace(self.protocol, **borrowed))
+
+    @property
+    def is_pruned(self) -> bool:
+        """Whether its network is pruned after training, to give the next round's mask."""
+        chained = self.study == "paper" and self.procedure != "one_shot"
+        return chained and ARMS[self.arm].pruned and self.mask_owner is self
 
     @property
     def kept_layers(self) -> tuple[str, ...]:
@@ -90,9 +107,8 @@ class Run:
             return ()
         layers = tuple(paper.weight_counts(self.network))
         small = self.network == "lenet" and (self.study == "paper" or self.trial == 0)
-        continued = (self.study, self.scale) == ("paper", "paper")
-        continued = continued and self.trial in CONTINUED_TRIALS[self.network]
-        if small or continued:
+        at_paper_scale = (self.study, self.scale) == ("paper", "paper")
+        if small or (at_paper_scale and self.trial in CONTINUED_TRIALS[self.network]):
             return layers
         return tuple(name for name in layers if name.startswith("conv") and self.trial == 0)
 
@@ -104,9 +120,8 @@ class Run:
     @property
     def seeds(self) -> dict[str, int]:
         """Seeds by role. Arms of a trial share the data order of a round; controls draw their own init and mask."""
-        drawn = self.arm.startswith("random")
-        replicate = self.replicate + 1 if drawn else 0
-        init_round = self.pruning_round if drawn else 0
+        draws = ARMS[self.arm].draws
+        replicate, init_round = (self.replicate + 1, self.pruning_round) if draws else (0, 0)
         return {
             "init": seed("init", self.network, self.trial, init_round, replicate),
             "mask": seed("mask", self.network, self.trial, self.pruning_round, replicate),
@@ -120,64 +135,73 @@ def seed(role: str, network: str, trial: int, pruning_round: int, replicate: int
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def planned(network, arm, trial, pruning_round, protocol=None, **settings) -> Run:
-    """A run under the paper's protocol unless another is given, with the test curve where Figure 3 draws it."""
-    curve = pruning_round in FIGURE_3_ROUNDS.get(arm, ()) and settings.get("procedure") != "one_shot"
-    return Run(
-        network=network,
-        arm=arm,
-        trial=trial,
-        pruning_round=pruning_round,
-        protocol=protocol or paper.protocol(network),
-        test_curve_until=TEST_CURVE_UNTIL if network == "lenet" and curve else 0,
-        **settings,
-    )
+@dataclass(frozen=True)
+class Row:
+    """One line of a table; a ticket of round 0 is the dense network.
 
-
-def tickets(network: str, rounds: int | range, trials: Iterable[int], **settings) -> list[Run]:
-    """Section 1: train the dense network, then prune, reset and retrain for `rounds` rounds, in every trial.
-
-    rounds: how many, or the range of those that are wanted where earlier ones are planned already.
+    rounds: pruning rounds, or for one-shot pruning levels of the 2.5 % grid. iterations: 0 for those of the plan.
     """
-    return [
-        planned(network, "winning_ticket" if pruning_round else "dense", trial, pruning_round, **settings)
-        for pruning_round in (rounds if isinstance(rounds, range) else range(rounds + 1))
-        for trial in trials
-    ]
+
+    wave: int
+    arm: str
+    rounds: Iterable[int]
+    trials: Iterable[int]
+    replicates: Iterable[int] = (0,)
+    procedure: str = "iterative"
+    setting: str = ""
+    study: str = "paper"
+    iterations: int = 0
 
 
-def controls(
-    network: str,
-    arm: str,
-    rounds: Iterable[int],
-    trials: Iterable[int],
-    replicates: Iterable[int],
-    **settings,
-) -> list[Run]:
-    """Section 2: "random_reinit" keeps a ticket's mask and draws new weights; "random_sparsity" draws both."""
-    return [
-        planned(network, arm, trial, pruning_round, replicate=replicate, **settings)
-        for pruning_round in rounds
-        for trial in trials
-        for replicate in replicates
-    ]
+@dataclass(frozen=True)
+class Plan:
+    """All runs of one network at one scale; `protocol` is that of the rows without a setting of their own.
 
-
-def continued_tickets(network: str, rounds: Iterable[int], trials: Iterable[int], **settings) -> list[Run]:
-    """Appendix B, Figures 9 and 10: prune and train on without resetting; what is recorded is every level reset and
-    retrained. The network that trains on is trained beside the recorded one: see `continuation`.
+    test_curve: test accuracy is also recorded while training, up to this iteration, of the runs of these arms and rounds
+    (None: of all).
     """
-    return [
-        planned(network, "winning_ticket", trial, pruning_round, procedure="continued", **settings)
-        for pruning_round in rounds
-        for trial in trials
-    ]
 
+    label: str
+    scale: str
+    protocol: Protocol
+    rows: tuple[Row, ...]
+    test_curve: int = 0
+    test_curve_rounds: Mapping[str, Collection[int]] | None = None
 
-def one_shot_tickets(network: str, levels: Iterable[int], trials: Iterable[int], **settings) -> list[Run]:
-    """Figure 4c: prune the trained dense network once, to the levels of the 2.5 % grid, and reset."""
-    return [
-        planned(network, "winning_ticket", trial, level, procedure="one_shot", **settings)
-        for level in levels
-        for trial in trials
-    ]
+    @property
+    def waves(self) -> tuple[int, ...]:
+        return tuple(sorted({row.wave for row in self.rows}))
+
+    def runs(self, wave: int) -> list[Run]:
+        """The runs of waves 1 to `wave`, in the order of the table, each once; a plan of one wave has no other."""
+        if len(self.waves) == 1:
+            wave = 1
+        elif wave not in self.waves:
+            raise ValueError(f"{self.label} has waves {', '.join(map(str, self.waves))}, got {wave}")
+        rows = (row for row in self.rows if row.wave <= wave)
+        return list(dict.fromkeys(run for row in rows for run in self._runs(row)))
+
+    def _runs(self, row):
+        protocol = under(self.protocol, row.setting)
+        if row.iterations:
+            protocol = replace(protocol, training_iterations=row.iterations)
+        for pruning_round, trial, replicate in product(row.rounds, row.trials, row.replicates):
+            arm = "dense" if row.arm == "winning_ticket" and pruning_round == 0 else row.arm
+            yield Run(
+                network=protocol.network,
+                arm=arm,
+                trial=trial,
+                pruning_round=pruning_round,
+                protocol=protocol,
+                procedure=row.procedure,
+                replicate=replicate,
+                variant=row.setting,
+                study=row.study,
+                scale=self.scale,
+                test_curve_until=self.test_curve if self._drawn(arm, row.procedure, pruning_round) else 0,
+            )
+
+    def _drawn(self, arm, procedure, pruning_round):
+        if self.test_curve_rounds is None:
+            return True
+        return procedure != "one_shot" and pruning_round in self.test_curve_rounds.get(arm, ())

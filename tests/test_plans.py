@@ -1,7 +1,6 @@
 """Plans of Section 3: what a CPU does in hours, what the paper did, and a small network trained from such a plan."""
 
 import collections
-import dataclasses
 import types
 
 import pytest
@@ -9,9 +8,9 @@ import synthetic
 import torch
 
 from lth_utils import campaign, experiments, paper, records, rewinding, training
-from lth_utils.experiments import FLOAT32, REDUCED_CONTROL_ROUNDS, needs
+from lth_utils.experiments import FLOAT32, needs
+from lth_utils.experiments.plans import REDUCED
 
-REDUCED = {"conv2": 4, "conv4": 3, "conv6": 3}  # network -> its last wave
 networks_of_section_3 = pytest.mark.parametrize("network", experiments.CONVOLUTIONAL)
 
 
@@ -43,26 +42,9 @@ def test_the_reduced_protocol_lists_every_difference_from_the_paper(network, ite
     ]
 
 
-@pytest.mark.parametrize(
-    ("network", "trials", "rounds"), [("conv2", 2, 14), ("conv4", 1, 16), ("conv6", 1, 16)]
-)
-def test_the_reduced_plan_is_that_of_section_3_with_few_trials(network, trials, rounds):
-    plan = experiments.plan(network, "reduced", 3)
-    assert counted(plan, "arm") == {
-        ("dense",): trials,
-        ("winning_ticket",): rounds * trials,
-        ("random_reinit",): 4 * trials,
-        ("random_sparsity",): 3 * trials,
-    }
-    assert counted(plan, "scale", "study", "variant", "procedure", "replicate") == {
-        ("reduced", "paper", "", "iterative", 0): len(plan)
-    }
-    assert {run.protocol.key() for run in plan} == {experiments.reduced_protocol(network).key()}
-
-
 @networks_of_section_3
 def test_controls_stand_at_about_9_and_5_percent_and_random_sparsity_at_all_rungs_but_the_first(network):
-    rungs = REDUCED_CONTROL_ROUNDS[network]
+    rungs = REDUCED[network].controls
     first, second, third, fourth = (paper.percent_remaining(network, rung) for rung in rungs)
     assert first > 40 and 19 < second < 23 and 8 < third < 10 and 4.5 < fourth < 5.5
     plan = experiments.plan(network, "reduced", 3)
@@ -79,15 +61,6 @@ def test_wave_1_has_tickets_and_both_controls_at_10_percent_and_below(network, f
     assert not [run for run in plan if run.arm.startswith("random") and run.pruning_round < fewest]
 
 
-@pytest.mark.parametrize(("scale", "last"), [("reduced", REDUCED), ("paper", dict.fromkeys(REDUCED, 7))])
-@networks_of_section_3
-def test_every_wave_starts_with_the_whole_wave_before_it(network, scale, last):
-    for wave in range(2, last[network] + 1):
-        before = [run.key for run in experiments.plan(network, scale, wave - 1)]
-        keys = [run.key for run in experiments.plan(network, scale, wave)]
-        assert keys[: len(before)] == before and len(keys) > len(before)
-
-
 @pytest.mark.parametrize("scale", ["reduced", "paper"])
 @networks_of_section_3
 def test_a_plan_that_is_cut_short_has_its_tickets_first(network, scale):
@@ -95,23 +68,6 @@ def test_a_plan_that_is_cut_short_has_its_tickets_first(network, scale):
     tickets = [run for run in plan if run.arm in ("dense", "winning_ticket")]
     assert plan[: len(tickets)] == tickets
     assert [run.pruning_round for run in tickets] == sorted(run.pruning_round for run in tickets)
-
-
-def test_keys_of_planned_runs_are_pinned():
-    reduced, paper_scale = experiments.plan("conv2", "reduced", 4), experiments.plan("conv6", wave=6)
-    pinned = {
-        "f5044fb18504e41b": one(reduced, arm="random_reinit", pruning_round=11, trial=1),
-        "deb1050291fb1524": one(reduced, variant=FLOAT32, pruning_round=11, trial=0),
-        "dbb74e112bdadfff": one(
-            paper_scale,
-            arm="random_sparsity",
-            pruning_round=12,
-            trial=4,
-            replicate=1,
-            variant="conv_rate_10",
-        ),
-    }
-    assert {run.key: run for run in pinned.values()} == pinned
 
 
 def test_a_control_waits_for_the_ticket_of_the_round_before_in_its_own_scale():
@@ -130,10 +86,10 @@ def test_the_precision_check_repeats_the_dense_network_and_one_ticket_in_float32
     assert counted(check, "arm", "pruning_round") == {("dense", 0): 2, ("winning_ticket", 11): 2}
     for run in check:
         twin = one(plan, variant="", arm=run.arm, pruning_round=run.pruning_round, trial=run.trial)
-        assert run.seeds == twin.seeds and run.in_chain == twin and run.in_chain.key == twin.key
+        assert run.seeds == twin.seeds and run.mask_owner == twin and run.mask_owner.key == twin.key
         differences = set(run.protocol.differences_from_paper()) ^ set(twin.protocol.differences_from_paper())
         assert differences == {"precision: float32 -> bfloat16"}
-        assert not run.continues_chain and not run.keeps_weights
+        assert not run.is_pruned and not run.keeps_weights
 
 
 def test_the_float32_ticket_starts_under_the_mask_that_the_bfloat16_chain_found():
@@ -153,23 +109,6 @@ def test_the_float32_ticket_starts_under_the_mask_that_the_bfloat16_chain_found(
 # --- what does the network see? --------------------------------------------------------------------------------------------
 
 
-def test_pixel_scalings_are_tried_on_dense_networks_with_few_trials():
-    plan = [run for network in experiments.CONVOLUTIONAL for run in experiments.plan(network, "short")]
-    assert counted(plan, "network", "variant") == {
-        ("conv2", "raw_255"): 3,
-        ("conv2", "unit_interval"): 3,
-        ("conv2", "standardized"): 3,
-        ("conv4", "raw_255"): 1,
-        ("conv6", "raw_255"): 1,
-    }
-    assert counted(plan, "arm", "study", "scale") == {("dense", "baseline", "short"): 11}
-    for run in plan:
-        protocol = run.protocol
-        assert (protocol.pixel_scaling, protocol.training_iterations) == (run.variant, 5_000)
-        assert (protocol.precision, protocol.train_evaluation_examples) == ("bfloat16", 10_000)
-        assert not run.keeps_weights and not run.continues_chain
-
-
 def test_records_of_the_pixel_scalings_and_of_section_3_are_told_apart(tmp_path):
     short, reduced = experiments.plan("conv2", "short"), experiments.plan("conv2", "reduced", 4)
     for plan in (short, reduced):
@@ -184,22 +123,6 @@ def test_records_of_the_pixel_scalings_and_of_section_3_are_told_apart(tmp_path)
         assert set(frame["run_key"]) == {run.key for run in plan} and len(frame) == len(plan)
 
 
-# --- laptop scale ----------------------------------------------------------------------------------------------------------
-
-
-def test_the_laptop_plan_has_every_arm_below_a_fifth_of_the_weights_and_little_work():
-    plan = experiments.plan("conv2", "quick")
-    last = max(run.pruning_round for run in plan)
-    assert {run.arm for run in only(plan, pruning_round=last)} == set(paper.ARMS[1:])
-    assert {run.scale for run in plan} == {"quick"} and len(plan) == 5
-    (rates,) = {tuple(run.protocol.pruning_rates.items()) for run in plan}
-    counts = paper.weight_counts("conv2")
-    kept = sum(counts[layer] * (1 - rate) ** last for layer, rate in rates)
-    assert kept / sum(counts.values()) < 0.2
-    assert sum(run.protocol.training_iterations for run in plan) <= 1_000
-    assert {run.protocol.training_examples for run in plan} == {5_000}
-
-
 # --- the paper's scale -----------------------------------------------------------------------------------------------------
 
 
@@ -210,18 +133,6 @@ DEEPEST = {"conv2": 22, "conv4": 26, "conv6": 26}
 def test_at_the_papers_scale_precision_is_the_one_difference(network):
     for run in only(experiments.plan(network, wave=7), variant="", study="paper"):
         assert run.protocol.differences_from_paper() == ["precision: float32 -> bfloat16"]
-
-
-def test_the_first_wave_of_conv2_is_what_a_gpu_has_trained():
-    assert counted(experiments.plan("conv2", wave=1), "arm", "pruning_round") == {("dense", 0): 5} | {
-        (arm, pruning_round): 5
-        for arm, rounds in {
-            "winning_ticket": range(1, 18),
-            "random_reinit": (7, 10, 11, 14),
-            "random_sparsity": (7, 14),
-        }.items()
-        for pruning_round in rounds
-    }
 
 
 @pytest.mark.parametrize(("network", "trials"), [("conv2", 5), ("conv4", 3), ("conv6", 3)])
@@ -271,8 +182,8 @@ def test_a_retrained_run_starts_as_the_run_that_it_repeats(network):
     assert [run.arm for run in again] == ["dense", "winning_ticket", "random_sparsity"]
     for run in again:
         twin = one(plan, study="paper", arm=run.arm, trial=run.trial, pruning_round=run.pruning_round)
-        assert run.in_chain == twin and run.seeds == twin.seeds and run.key != twin.key
-        assert not run.continues_chain and not run.keeps_weights
+        assert run.mask_owner == twin and run.seeds == twin.seeds and run.key != twin.key
+        assert not run.is_pruned and not run.keeps_weights
         assert (needs(run) and needs(run).key) == (needs(twin) and needs(twin).key)
 
 
@@ -345,21 +256,17 @@ def test_two_workers_with_the_largest_stacks_fit_into_6_gigabytes(network):
 def test_a_plan_of_a_convolutional_network_trains_from_dense_to_controls_and_float32(tmp_path, monkeypatch):
     small = synthetic.dataset("cifar10", train=16, validation=8, test=8)
     monkeypatch.setattr(campaign.data_room, "load", lambda name, device: small)
-    float32 = synthetic.protocol("conv6", training_iterations=2, batch_size=4)
-    settings = {"scale": "quick", "protocol": dataclasses.replace(float32, precision="bfloat16")}
-    plan = [
-        *experiments.tickets("conv6", 1, range(1), **settings),
-        *experiments.controls("conv6", "random_reinit", (1,), range(1), range(1), **settings),
-        *experiments.controls("conv6", "random_sparsity", (1,), range(1), range(1), **settings),
-        *experiments.tickets(
-            "conv6",
-            range(1, 2),
-            range(1),
-            variant=FLOAT32,
-            scale="quick",
-            protocol=float32,
-        ),
-    ]
+    plan = synthetic.runs(
+        synthetic.tickets(1),
+        synthetic.controls("random_reinit", (1,)),
+        synthetic.controls("random_sparsity", (1,)),
+        synthetic.tickets((1,), setting=FLOAT32),
+        network="conv6",
+        scale="quick",
+        training_iterations=2,
+        batch_size=4,
+        precision="bfloat16",
+    )
     campaign.Campaign(plan, tmp_path).work()
     frame = records.read(tmp_path).set_index("run_key")
     assert sorted(frame.index) == sorted(run.key for run in plan)
@@ -386,9 +293,9 @@ def test_operations_of_a_run_are_counted_by_hand():
 
 
 def test_a_run_that_goes_on_training_costs_twice_as_many_operations():
-    settings = {"trials": range(1), "protocol": paper.protocol("conv4")}
-    ticket = experiments.tickets("conv4", range(2, 3), **settings)[0]
-    continued = experiments.continued_tickets("conv4", range(2, 3), **settings)[0]
+    ticket, continued = synthetic.runs(
+        synthetic.tickets((2,)), synthetic.tickets((2,), procedure="continued"), network="conv4"
+    )
     assert experiments.operations(continued) == 2 * experiments.operations(ticket)
 
 
