@@ -1,7 +1,6 @@
 """The generated parts of README.md, from the adopted records: cog puts them between their marks in that file."""
 
 import json
-from collections import Counter
 
 import pandas as pd
 
@@ -15,40 +14,23 @@ UNDECIDED = ("not run", "reduced scale")
 def verdicts() -> str:
     """How many claims have which verdict, then a row for each of the paper's central claims that has been decided."""
     comparison = claims.compare(summaries.scored(records.read_adopted()))
-    central = comparison[comparison["rank"] == "A"]
-    found = {claim: claims.verdict(rows["outcome"]) for claim, rows in central.groupby("claim", sort=False)}
-    rows = [
-        _verdict(claim, verdict, central[central["claim"] == claim])
-        for claim, verdict in found.items()
-        if verdict not in UNDECIDED
-    ]
-    heads = (
-        "",
-        "verdict",
-        "conditions",
-        "the paper says",
-        "one number of it",
-        "ours, 95 % interval",
-        "notebook",
-    )
-    counts = (
-        f"**Of {comparison['claim'].nunique()} claims of the paper: {summaries.counts_text(comparison)}.**"
-    )
+    central = claims.verdicts(comparison).query("rank == 'A'")
+    rows = []
+    for found in central[~central["verdict"].isin(UNDECIDED)].itertuples():
+        conditions = comparison[(comparison["claim"] == found.claim) & (comparison["trials"] > 0)]
+        one = next(conditions.itertuples())
+        numbers = f"{one.measure}: {summaries.paper_number(one)}", claims.our_number(one)
+        notebook = summaries.notebook_link(summaries.notebook_of(one.section, one.network), "notebooks/")
+        rows.append((found.claim, found.verdict, found.conditions, found.statement, *numbers, notebook))
+    heads = ("", "verdict", "conditions", "the paper says", "one number of it", "ours, 95 % interval")
     left = [
-        f"- {word}, without a verdict: {' '.join(claim for claim, verdict in found.items() if verdict == word)}"
-        for word in UNDECIDED
-        if word in found.values()
+        f"- {word}, without a verdict: {' '.join(which)}"
+        for word, which in central.groupby("verdict")["claim"]
+        if word in UNDECIDED
     ]
-    return "\n".join([counts, "", Table(heads, rows).markdown(), "", *left])
-
-
-def _verdict(claim, verdict, conditions):
-    count = Counter(conditions["outcome"])
-    counted = ", ".join(f"{count[word]} {word}" for word in claims.OUTCOMES[:-1] if count[word])
-    first = next((row for row in conditions.itertuples() if row.trials), next(conditions.itertuples()))
-    theirs = f"{first.measure}: {summaries.paper_number(first)}"
-    notebook = summaries.notebook_link(summaries.notebook_of(first.section, first.network), "notebooks/")
-    return claim, verdict, counted, first.statement, theirs, claims.our_number(first), notebook
+    claim_count = comparison["claim"].nunique()
+    counts = f"**Of {claim_count} claims of the paper: {summaries.counts_text(comparison)}.**"
+    return "\n".join([counts, "", Table((*heads, "notebook"), rows).markdown(), "", *left])
 
 
 def costs() -> str:
