@@ -9,36 +9,19 @@ import pandas as pd
 
 from lth_utils import claims, paper
 from lth_utils.claims import measures
-from lth_utils.paper.figures import PAPER_METRICS, paper_series
+from lth_utils.paper import figures
 
 ITERATIONS = {"lenet": 50_000, "conv2": 20_000, "conv4": 25_000, "conv6": 30_000}
-PLACEHOLDERS = dict.fromkeys(PAPER_METRICS.values(), 0.5) | {"early_stop_iteration": 10_000.0}
+PLACEHOLDERS = dict.fromkeys(figures.PAPER_METRICS.values(), 0.5) | {"early_stop_iteration": 10_000.0}
 CONV6_REINIT = {"network": "conv6", "variant": "", "arm": "random_reinit", "procedure": "iterative"}
 OFF_AXIS = (CONV6_REINIT, 5.086, "early_stop_iteration", 22_000.0)  # Figure 5 ends at 20,000 iterations
 
 
 def paper_means() -> pd.DataFrame:
-    """One row per plotted point over P_m: series, percent_remaining, metric, mean. Dense is a ticket's 100 % rung."""
-    curves, rows = paper.curves(), []
-    panels = curves[curves["metric"].isin(PAPER_METRICS)]
-    for (figure, title, name), points in panels.fillna({"title": ""}).groupby(
-        ["fig", "title", "series"], sort=False
-    ):
-        series = paper_series(figure, title, name)
-        for point in points.itertuples():
-            rows.append(
-                {
-                    **series,
-                    "percent_remaining": point.pm_percent,
-                    "metric": PAPER_METRICS[point.metric],
-                }
-            )
-            rows[-1]["mean"] = point.mean
+    """One row per plotted point over P_m, and one outside its plot: series, percent_remaining, metric, mean."""
     series, rung, metric, mean = OFF_AXIS
-    rows.append({**series, "percent_remaining": rung, "metric": metric, "mean": mean})
-    return pd.DataFrame(rows).drop_duplicates(
-        ["network", "variant", "arm", "procedure", "percent_remaining", "metric"]
-    )
+    outside = {**series, "percent_remaining": rung, "metric": metric, "mean": mean}
+    return pd.concat([figures.points(), pd.DataFrame([outside])], ignore_index=True)
 
 
 def needed_runs() -> pd.DataFrame:

@@ -15,6 +15,7 @@ import pandas as pd
 from lth_utils import paper
 from lth_utils.claims.measures import Sample, join, measure
 from lth_utils.claims.statistics import (
+    CONFIDENCE,
     FEWEST_TRIALS,
     Interval,
     decision,
@@ -59,7 +60,7 @@ def ledger(ids: Iterable[str] | None = None) -> pd.DataFrame:
 
 def decide(condition: pd.Series, sample: Sample) -> Decision:
     """The rule of the module docstring; a condition that chose a setting is "chosen", reduced scale gets no outcome."""
-    interval = _interval(sample)
+    interval = interval_of(sample)
     if condition["scored"] == "no":
         return Decision(interval, "chosen", join(condition["note"], sample.problem))
     if not sample.trials and not sample.problem:
@@ -75,11 +76,12 @@ def decide(condition: pd.Series, sample: Sample) -> Decision:
     return Decision(interval, outcome, _needed(interval, sample, bounds) if outcome == "inconclusive" else "")
 
 
-def _interval(sample):
+def interval_of(sample: Sample, confidence: float = CONFIDENCE) -> Interval:
+    """The sample's estimate with its interval, whose ends are infinite where a censored reading leaves them open."""
     if sample.reference is not None:
-        found = ratio_interval(sample.values, sample.reference)
+        found = ratio_interval(sample.values, sample.reference, confidence)
     else:
-        found = (geometric_interval if sample.scale == "log" else t_interval)(sample.values)
+        found = (geometric_interval if sample.scale == "log" else t_interval)(sample.values, confidence)
     low = -math.inf if sample.open_low else found.low
     high = math.inf if sample.open_high else found.high
     return Interval(found.estimate, low, high, found.trials, found.spread)

@@ -55,9 +55,9 @@ class Sample:
 def measure(frame: pd.DataFrame, condition: pd.Series) -> Sample:
     """The per-trial values that decide a condition (a row of the ledger, blanks as ""), from records of one study."""
     quantity = QUANTITIES[condition["quantity"]]
-    arms = _arms(frame, condition, condition["metric"])
+    arms = arms_of(frame, condition, condition["metric"])
     if quantity is _rank_agreement:
-        arms += _arms(frame, condition, f"iterations_to_accuracy@{condition['threshold']}")
+        arms += arms_of(frame, condition, f"iterations_to_accuracy@{condition['threshold']}")
     sample = quantity(condition, *arms)
     if quantity is not _compare and sample.trials and any(arm.censored.any(axis=None) for arm in arms):
         sample = replace(sample, remark=join(sample.remark, "censored readings count as they stand"))
@@ -78,7 +78,7 @@ def join(*parts: str) -> str:
     return "; ".join(dict.fromkeys(filter(None, parts)))
 
 
-def _arms(frame, condition, metric) -> list[Grid]:
+def arms_of(frame, condition, metric) -> list[Grid]:
     """The condition's arm and, where it has one, its reference; a single rung of that stands under each of the arm's."""
     rungs = parse_rungs(condition["percent_remaining"])
     names = ("variant", "arm", "procedure")
@@ -95,7 +95,7 @@ def _arms(frame, condition, metric) -> list[Grid]:
 
 
 def _compare(condition, *arms):
-    tables, sample = _complete(*arms)
+    tables, sample = complete(*arms)
     if not sample.trials:
         return sample
     ratio = condition["quantity"] == "ratio"
@@ -119,7 +119,7 @@ def _contrast(ratio, above, below=None):
     return above / below if ratio else above - below
 
 
-def _complete(*arms) -> tuple[list[pd.DataFrame], Sample]:
+def complete(*arms) -> tuple[list[pd.DataFrame], Sample]:
     """Values of the trials that have, in every arm, each rung that any trial has; and a sample that notes the others."""
     trials = sorted(set.intersection(*(set(arm.values.index) for arm in arms)))
     here = np.logical_and.reduce([arm.present.any().to_numpy() for arm in arms])
@@ -191,7 +191,7 @@ def _crossing_ratio(condition, subject, reference):
 
 
 def _location(condition, subject):
-    (table,), sample = _complete(subject)
+    (table,), sample = complete(subject)
     if not sample.trials:
         return sample
     where = table.idxmax(axis=1) if condition["quantity"] == "location_of_highest" else table.idxmin(axis=1)
@@ -199,14 +199,14 @@ def _location(condition, subject):
 
 
 def _rank_correlation(condition, subject):
-    (table,), sample = _complete(subject)
+    (table,), sample = complete(subject)
     return replace(sample, values=_correlations(np.broadcast_to(range(table.shape[1]), table.shape), table))
 
 
 def _rank_agreement(condition, subject, reference, subject_times, reference_times):
     """Over the rungs of both arms together: of each arm the trials that have every rung, then those of both."""
-    (first, first_times), one = _complete(subject, subject_times)
-    (second, second_times), other = _complete(reference, reference_times)
+    (first, first_times), one = complete(subject, subject_times)
+    (second, second_times), other = complete(reference, reference_times)
     trials = [trial for trial in one.trials if trial in other.trials]
     metric, times = (
         np.hstack([a.loc[trials], b.loc[trials]]) for a, b in ((first, second), (first_times, second_times))

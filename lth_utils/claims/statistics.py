@@ -6,9 +6,10 @@ Plain numbers in, plain numbers out: knows nothing of networks, records or claim
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
-from scipy import stats
+from scipy import integrate, stats
 
 CONFIDENCE = 0.95
 FEWEST_TRIALS = 3  # fewer decide nothing
@@ -17,7 +18,7 @@ MOST_TRIALS = 1000  # beyond this, "more trials" is no answer
 
 @dataclass(frozen=True)
 class Interval:
-    """A 95 % interval over trials; `spread` is the standard deviation of one trial, NaN for a single one."""
+    """An interval over trials (of 95 % unless asked otherwise); `spread`: standard deviation of one trial, NaN for one."""
 
     estimate: float
     low: float
@@ -26,18 +27,20 @@ class Interval:
     spread: float
 
 
-def t_interval(values: Sequence[float]) -> Interval:
+def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
     """Mean of one value per trial with its t-interval; the ends are NaN for fewer than two trials."""
     values = np.asarray(values, dtype=float)
     count = len(values)
     if count < 2:
         return Interval(float(values.mean()) if count else math.nan, math.nan, math.nan, count, math.nan)
     mean, spread = float(values.mean()), float(values.std(ddof=1))
-    half = t_quantile(count) * spread / math.sqrt(count)
+    half = t_quantile(count, confidence) * spread / math.sqrt(count)
     return Interval(mean, mean - half, mean + half, count, spread)
 
 
-def ratio_interval(numerators: Sequence[float], denominators: Sequence[float]) -> Interval:
+def ratio_interval(
+    numerators: Sequence[float], denominators: Sequence[float], confidence: float = CONFIDENCE
+) -> Interval:
     """Ratio of the two means over paired trials, with Fieller's interval.
 
     A ratio r lies inside when the paired t-test of numerator - r * denominator against 0 accepts it, so the interval
@@ -50,7 +53,7 @@ def ratio_interval(numerators: Sequence[float], denominators: Sequence[float]) -
     if count < 2:
         return Interval(ratio, math.nan, math.nan, count, math.nan)
     spread = float((above - ratio * below).std(ddof=1) / abs(below.mean()))
-    (var_above, cov), (_, var_below) = np.cov(above, below) * t_quantile(count) ** 2 / count
+    (var_above, cov), (_, var_below) = np.cov(above, below) * t_quantile(count, confidence) ** 2 / count
     a, b = below.mean() ** 2 - var_below, above.mean() * below.mean() - cov
     if a <= 0:
         return Interval(ratio, -math.inf, math.inf, count, spread)
@@ -58,15 +61,22 @@ def ratio_interval(numerators: Sequence[float], denominators: Sequence[float]) -
     return Interval(ratio, float(b - root) / a, float(b + root) / a, count, spread)
 
 
-def geometric_interval(values: Sequence[float]) -> Interval:
+def geometric_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:
     """Geometric mean with the t-interval of the logarithms; `spread` is that of the logarithms."""
-    logs = t_interval(np.log(np.asarray(values, dtype=float)))
+    logs = t_interval(np.log(np.asarray(values, dtype=float)), confidence)
     return Interval(*(math.exp(x) for x in (logs.estimate, logs.low, logs.high)), logs.trials, logs.spread)
 
 
-def t_quantile(count: int) -> float:
-    """The two-sided 95 % quantile of Student's t for `count` trials."""
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1))
+def t_quantile(count: int, confidence: float = CONFIDENCE) -> float:
+    """The two-sided quantile of Student's t for `count` trials."""
+    return float(stats.t.ppf((1 + confidence) / 2, count - 1))
+
+
+@cache
+def expected_range(count: int) -> float:
+    """Mean distance from the smallest to the largest of `count` standard normal values: 2.326 for 5, 3.078 for 10."""
+    normal = stats.norm(0, 1)
+    return float(integrate.quad(lambda x: 1 - normal.cdf(x) ** count - normal.sf(x) ** count, -10, 10)[0])
 
 
 def rank_correlation(first: Sequence[float], second: Sequence[float]) -> float:
