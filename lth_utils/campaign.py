@@ -218,7 +218,7 @@ def relative_cost(run: Run, device: str = "cpu") -> float:
     "continued" run trains two networks.
     """
     share = run.percent_remaining / 100
-    work = networks.multiplications(run.network, run.variant)
+    work = networks.multiplications(run.network)
     convolutional = sum(count for name, count in work.items() if name.startswith("conv")) / sum(work.values())
     single = device == "cpu" and run.protocol.precision == "float32"
     sparse = single and share < layers.SPARSE_BELOW_DENSITY

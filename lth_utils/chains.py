@@ -39,9 +39,7 @@ class Chain:
         path = path or self._path(run, kind, procedure)
         arrays = records.load_arrays(path)
         dtype = "uint8" if kind == "_chains" else "float32"
-        expected = {
-            name: (shape, dtype) for name, shape in networks.weight_shapes(run.network, run.variant).items()
-        }
+        expected = {name: (shape, dtype) for name, shape in networks.weight_shapes(run.network).items()}
         if kind == "_weights":
             if procedure == "iterative":
                 expected = {name: expected[name] for name in run.kept_layers}

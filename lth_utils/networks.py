@@ -1,77 +1,123 @@
-"""The paper's networks as plain functions of their weights: sizes, initial distribution, forward pass.
+"""The networks, one line each; their initial weights and their forward pass.
 
-A network is a dict of named float32 tensors in torch layout ([out, in], convolutions [out, in, 3, 3]); every
-hidden layer is followed by ReLU, and every second convolution by 2x2 max-pooling (Figure 2).
+A network is a torch module without values of its own, and a dict name -> tensor that holds them: float32, in torch
+layout ([out, in], convolutions [out, in, 3, 3]), from input to output. To add a network, add a line to `NETWORKS`.
 """
 
 import math
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
 
-from lth_utils import paper
+from lth_utils.architectures import Conv, Mlp, Resnet, Vgg
 
-IMAGE_SHAPES = {"lenet": (1, 28, 28), "conv2": (3, 32, 32), "conv4": (3, 32, 32), "conv6": (3, 32, 32)}
-HIDDEN_UNITS = {"lenet": (300, 100), "conv2": (256, 256), "conv4": (256, 256), "conv6": (256, 256)}
-CHANNELS = {  # Conv-6 as plotted; the paper's table says 256 in its last two layers
-    "lenet": (),
-    "conv2": (64, 64),
-    "conv4": (64, 64, 128, 128),
-    "conv6": (64, 64, 128, 128, 192, 192),
+IMAGE_SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}  # of each data set
+
+
+@dataclass(frozen=True)
+class Network:
+    """One line of the table. per_stack: how many are trained side by side at most (see `stacks`)."""
+
+    label: str
+    data: str  # the data set that it sees
+    build: Callable[[], nn.Module]
+    weights: int  # how many may be pruned, asserted when it is built
+    spared: tuple[str, ...] = ()  # layers that are never pruned, by a part of their names
+    per_stack: int = 1
+    evaluation_batch: int = 125  # larger ones leave a CPU's cache and are allocated anew each time
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return IMAGE_SHAPES[self.data]
+
+
+NETWORKS = {  # Figure 2, Section 4, Appendix I
+    "lenet": Network("Lenet", "mnist", lambda: Mlp(784, 300, 100), 266_200, (), 40, 1000),
+    "conv2": Network("Conv-2", "cifar10", lambda: Conv(64, 64), 4_300_992),
+    "conv4": Network("Conv-4", "cifar10", lambda: Conv(64, 64, 128, 128), 2_425_024),
+    "conv6": Network("Conv-6", "cifar10", lambda: Conv(64, 64, 128, 128, 192, 192), 1_667_264),  # as plotted
+    "conv6_256": Network("Conv-6 (256)", "cifar10", lambda: Conv(64, 64, 128, 128, 256, 256), 2_261_184),
+    "resnet18": Network("Resnet-18", "cifar10", Resnet, 267_696, ("shortcut", "output")),
+    "vgg19": Network("VGG-19", "cifar10", Vgg, 20_018_880, ("output",)),
 }
-CLASSES = 10
 
 
-def weight_shapes(network: str, variant: str = "") -> dict[str, tuple[int, ...]]:
-    """Shape of every prunable weight, from input to output; counts are asserted against the paper's Figure 2.
-
-    Variants: "channels_256" is Conv-6 with 256 channels in its third module; others leave the shapes alone.
-    """
-    counts = paper.weight_counts(network, variant)
-    channels = CHANNELS[network]
-    if network == "conv6" and variant == "channels_256":
-        channels = (*channels[:4], 256, 256)
-    depth, height, width = IMAGE_SHAPES[network]
-    shapes = {}
-    for number, out_channels in enumerate(channels, start=1):
-        shapes[f"conv{number}.weight"] = (out_channels, depth, 3, 3)
-        depth = out_channels
-    side_reduction = 2 ** (len(channels) // 2)
-    features = depth * (height // side_reduction) * (width // side_reduction)
-    for number, units in enumerate(HIDDEN_UNITS[network], start=1):
-        shapes[f"fc{number}.weight"] = (units, features)
-        features = units
-    shapes["output.weight"] = (CLASSES, features)
-    assert {name: math.prod(shape) for name, shape in shapes.items()} == counts
-    return shapes
+def module(network: str) -> nn.Module:
+    """The network's structure, for evaluation and to be left as it is; ValueError names the networks there are."""
+    if network not in NETWORKS:
+        raise ValueError(f"network must be one of {', '.join(NETWORKS)}; got {network!r}")
+    return _built(network, threading.get_ident())
 
 
-def multiplications(network: str, variant: str = "") -> dict[str, int]:
+@cache
+def _built(network, thread):
+    """Every thread has a module of its own: `functional_call` puts the weights into it while it runs."""
+    line = NETWORKS[network]
+    with torch.device("meta"):
+        built = line.build().eval()
+    found = sum(math.prod(shape) for shape in _prunable(built, line.spared).values())
+    assert found == line.weights, f"{network} has {found} prunable weights, not {line.weights}"
+    return built
+
+
+def _prunable(built, spared):
+    named = built.named_parameters()
+    return {n: tuple(p.shape) for n, p in named if p.dim() > 1 and not set(spared) & set(n.split("."))}
+
+
+def weight_shapes(network: str) -> dict[str, tuple[int, ...]]:
+    """Shape of every prunable weight, from input to output: matrices and filters that are not spared."""
+    return _prunable(module(network), NETWORKS[network].spared)
+
+
+def hidden_units(network: str) -> tuple[int, ...]:
+    """Units of every hidden linear layer, on which dropout acts."""
+    linear = [part.out_features for part in module(network).modules() if isinstance(part, nn.Linear)]
+    return tuple(linear[:-1])
+
+
+@cache
+def multiplications(network: str) -> Mapping[str, int]:
     """Multiplications of each dense layer for one image: a convolution uses its weights at every position."""
-    side, work = IMAGE_SHAPES[network][1], {}
-    for name, count in paper.weight_counts(network, variant).items():
-        poolings = (int(name[4]) - 1) // 2 if name.startswith("conv") else None
-        work[name] = count if poolings is None else count * (side // 2**poolings) ** 2
-    return work
+    work, built = {}, module(network)
+
+    def count(name):
+        return lambda layer, _, output: work.update({name: layer.weight.numel() * output[0, 0].numel()})
+
+    layers = {name: part for name, part in built.named_modules() if isinstance(part, nn.Linear | nn.Conv2d)}
+    hooks = [layer.register_forward_hook(count(f"{name}.weight")) for name, layer in layers.items()]
+    nothing = {name: torch.zeros(value.shape) for name, value in built.state_dict().items()}
+    forward(network, nothing, torch.zeros(1, *NETWORKS[network].image_shape))
+    for hook in hooks:
+        hook.remove()
+    return MappingProxyType(work)
 
 
-def initial_weights(network: str, seed: int, variant: str = "") -> dict[str, Tensor]:
-    """Draw all weights and biases, in order from input to output; a seed gives the same bytes on every machine.
+def initial_weights(network: str, seed: int) -> dict[str, Tensor]:
+    """Draw all weights, in order from input to output; a seed gives the same bytes on every machine.
 
     Glorot normal, sigma = sqrt(2 / (fan_in + fan_out)), cut at two sigma and not rescaled (so the standard
-    deviation is 0.88 sigma), read off the hard edges in Figure 15; biases zero (not stated in the paper).
+    deviation is 0.88 sigma), read off the hard edges in Figure 15. Not stated in the paper: biases are zero, batch norm
+    starts as the identity.
     """
     generator = np.random.Generator(np.random.PCG64(seed))
     weights = {}
-    for name, shape in weight_shapes(network, variant).items():
-        receptive_field = math.prod(shape[2:])
-        sigma = math.sqrt(2 / ((shape[0] + shape[1]) * receptive_field))
-        draw = sigma * _truncated_normal(generator, math.prod(shape))
-        weights[name] = torch.from_numpy(draw.astype(np.float32).reshape(shape))
-        weights[name.replace(".weight", ".bias")] = torch.zeros(shape[0])
+    for name, value in module(network).state_dict().items():
+        shape = tuple(value.shape)
+        if len(shape) > 1:
+            sigma = math.sqrt(2 / ((shape[0] + shape[1]) * math.prod(shape[2:])))
+            draw = sigma * _truncated_normal(generator, math.prod(shape))
+            weights[name] = torch.from_numpy(draw.astype(np.float32).reshape(shape))
+        else:
+            start = float(name.endswith((".weight", ".running_var")))
+            weights[name] = torch.full(shape, start, dtype=value.dtype)
     return weights
 
 
@@ -84,17 +130,7 @@ def _truncated_normal(generator, count):
 
 def forward(network: str, weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
     """Logits [batch, 10] of one network for scaled float images [batch, channels, height, width]."""
-    activations = images
-    for number in range(1, len(CHANNELS[network]) + 1):
-        name = f"conv{number}"
-        activations = F.conv2d(activations, weights[f"{name}.weight"], weights[f"{name}.bias"], padding=1)
-        activations = F.relu(activations)
-        if number % 2 == 0:
-            activations = F.max_pool2d(activations, 2)
-    activations = activations.flatten(1)
-    for name in ("fc1", "fc2"):
-        activations = F.relu(F.linear(activations, weights[f"{name}.weight"], weights[f"{name}.bias"]))
-    return F.linear(activations, weights["output.weight"], weights["output.bias"])
+    return functional_call(module(network), dict(weights), (images,), strict=True)
 
 
 @torch.no_grad()

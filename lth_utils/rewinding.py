@@ -20,9 +20,9 @@ def rewind(saved_weights: Mapping[str, Tensor], masks: Masks) -> Weights:
     return masking.apply(saved_weights, masks)
 
 
-def reinitialise(network: str, seed: int, masks: Masks, variant: str = "") -> Weights:
+def reinitialise(network: str, seed: int, masks: Masks) -> Weights:
     """The control "random reinit": a fresh draw from the initial distribution under an unchanged mask.
 
     Source: Section 2, "Random reinitialization".
     """
-    return masking.apply(networks.initial_weights(network, seed, variant), masks)
+    return masking.apply(networks.initial_weights(network, seed), masks)

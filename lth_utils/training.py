@@ -28,9 +28,6 @@ torch.set_flush_denormal(True)
 # A record that says float32 means it, also of a GPU: by default cuDNN convolves in TF32, with ten bits of mantissa.
 torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
 
-# Larger ones are slower on a CPU: their activations leave its cache and are allocated anew each time.
-EVALUATION_BATCH = {"lenet": 1000, "conv2": 125, "conv4": 125, "conv6": 125}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
@@ -166,7 +163,9 @@ def dropout_noise(protocol: Protocol, seeds: Sequence[int], like: Tensor) -> Ite
     Drawn by NumPy on the CPU: equal seeds drop the same units, on any machine. On the device and of the dtype of `like`.
     """
     generators = {seed: np.random.Generator(np.random.PCG64([seed, 1])) for seed in seeds}
-    units = networks.HIDDEN_UNITS[protocol.network]
+    units = networks.hidden_units(protocol.network)
+    if not units:
+        raise ValueError(f"{protocol.network} has no hidden linear layer whose units could be dropped")
     size = sum(units), protocol.batch_size
     while True:
         kept = {
@@ -225,7 +224,7 @@ class _Log:
         loss = torch.zeros_like(self.best_loss)
         correct = torch.zeros_like(self.best_loss)
         count = examples or len(split.labels)
-        step = EVALUATION_BATCH[self.protocol.network]
+        step = networks.NETWORKS[self.protocol.network].evaluation_batch
         for start in range(0, count, step):
             images, labels = (part[start : min(start + step, count)] for part in (split.images, split.labels))
             with _autocast(self.protocol, images.device):

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from lth_utils import data as data_room
-from lth_utils import experiments, notebooks, records
+from lth_utils import experiments, notebooks, paper, records
 from lth_utils import masks as masking
 from lth_utils.chains import Chain
 from lth_utils.experiments import Run

@@ -128,7 +128,7 @@ def estimated_seconds(work: Campaign, missing: list[Run], workers: int) -> float
     """Time to train the missing runs, from a calibration on this machine: some dense iterations with evaluation."""
     first, threads = missing[0], torch.get_num_threads()
     copies = 2 if work.device == "cpu" else experiments.NETWORKS_PER_STACK[first.network]
-    initial, times = networks.initial_weights(first.network, 0, first.variant), {}
+    initial, times = networks.initial_weights(first.network, 0), {}
     protocol, data = _calibration(first.protocol, work.data(first.network))
     torch.set_num_threads(threads_per_worker(workers))
     try:

@@ -42,8 +42,9 @@ def dataset(name="mnist", train=64, validation=32, test=32, seed=0) -> Dataset:
 
 def protocol(network="lenet", **changes) -> paper.Protocol:
     """The paper's protocol, cut to four iterations of eight images unless told otherwise."""
-    quick = {"training_iterations": 4, "evaluation_interval": 2, "batch_size": 8}
-    return dataclasses.replace(paper.protocol(network), **(quick | changes))
+    quick = {"training_iterations": 4, "evaluation_interval": 2, "batch_size": 8, "network": network}
+    known = network if network in paper.NETWORK_LABELS else "lenet"
+    return dataclasses.replace(paper.protocol(known), **(quick | changes))
 
 
 def digest(weights) -> str:

@@ -125,9 +125,11 @@ def test_with_dropout_the_paper_trains_three_times_as_long_at_other_rates(networ
     assert dataclasses.replace(longer, dropout=0.4).differences_from_paper() == ["dropout: 0.5 -> 0.4"]
 
 
-def test_the_paper_has_no_lenet_with_dropout():
-    with pytest.raises(ValueError, match="conv2, conv4, conv6; got 'lenet'"):
-        paper.protocol("lenet", "dropout")
+def test_a_network_without_hidden_linear_layers_has_nothing_to_drop():
+    rates = dict.fromkeys(networks.weight_shapes("vgg19"), 0.2)
+    settings = protocol(network="vgg19", pruning_rates=rates, dropout=0.5)
+    with pytest.raises(ValueError, match="vgg19 has no hidden linear layer"):
+        next(training.dropout_noise(settings, [1], ONE))
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0])

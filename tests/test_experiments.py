@@ -399,6 +399,7 @@ def test_a_setting_changes_what_it_says_and_nothing_else(name):
     different = {key for key, value in changed.items() if plain.to_dict().get(key) != value}
     ours = {key for key, value in experiments.SETTINGS[name].changes.items() if changed[key] == value}
     papers = {
+        "channels_256": {"network"},
         "conv_rate_10": {"pruning_rates"},
         "dropout": {"training_iterations", "learning_rate", "dropout"},
     }

@@ -168,7 +168,7 @@ def test_dense_layers_are_chosen_where_the_build_lacks_the_kernels(monkeypatch):
 def test_a_stack_computes_each_networks_own_logits(network):
     weights, masks = zip(*(coarse(network, seed) for seed in (0, 1)), strict=True)
     stack = layers.StackedNetwork(network, weights, masks)
-    images = uniform(2, 3, *networks.IMAGE_SHAPES[network]).float()
+    images = uniform(2, 3, *networks.NETWORKS[network].image_shape).float()
     with torch.no_grad():
         own, shared = stack.logits(images), stack.logits_on_shared(images[0])
         assert own.shape == shared.shape == (2, 10, 3)
@@ -180,11 +180,11 @@ def test_a_stack_computes_each_networks_own_logits(network):
 
 
 def test_conv6_with_256_channels_can_be_stacked():
-    weights = networks.initial_weights("conv6", 0, "channels_256")
-    stack = layers.StackedNetwork("conv6", [weights], [masking.ones(weights)])
+    weights = networks.initial_weights("conv6_256", 0)
+    stack = layers.StackedNetwork("conv6_256", [weights], [masking.ones(weights)])
     images = uniform(2, 3, 32, 32).float()
     with torch.no_grad():
-        expected = networks.forward("conv6", weights, images)
+        expected = networks.forward("conv6_256", weights, images)
         assert torch.allclose(stack.logits_on_shared(images)[0].t(), expected, atol=1e-5)
 
 

@@ -1,73 +1,105 @@
 """The networks: sizes, the initial distribution, bytes that never change, and a forward pass that torch agrees with."""
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
 from synthetic import digest
 from torch import nn
 
-from lth_utils import networks, paper
+from lth_utils import networks
+from lth_utils.architectures import Mlp
 
 # Start of the SHA-256 over all tensors of initial_weights(network, 0) in order: if it changes, every record becomes another experiment.
 INITIAL_WEIGHTS = {
-    ("lenet", ""): "d77ef3e56fc6461d",
-    ("conv2", ""): "4b81f080b79835de",
-    ("conv4", ""): "d363bb384e6f94a7",
-    ("conv6", ""): "b66a2acd9c17d5e8",
-    ("conv6", "channels_256"): "9e95775659e8060b",
+    "lenet": "d77ef3e56fc6461d",
+    "conv2": "4b81f080b79835de",
+    "conv4": "d363bb384e6f94a7",
+    "conv6": "b66a2acd9c17d5e8",
+    "conv6_256": "9e95775659e8060b",
 }
+LAYERS = {  # weights per layer, by hand from Figure 2 and Appendix I; the convolutions of Conv-4 are the first of Conv-6's
+    "lenet": [784 * 300, 300 * 100, 100 * 10],
+    "conv2": [1_728, 36_864, 4_194_304, 65_536, 2_560],
+    "conv4": [1_728, 36_864, 73_728, 147_456, 2_097_152, 65_536, 2_560],
+    "conv6": [1_728, 36_864, 73_728, 147_456, 221_184, 331_776, 786_432, 65_536, 2_560],
+    "conv6_256": [1_728, 36_864, 73_728, 147_456, 294_912, 589_824, 1_048_576, 65_536, 2_560],
+    "resnet18": [432] + 6 * [2_304] + [4_608] + 5 * [9_216] + [18_432] + 5 * [36_864],
+    "vgg19": [1_728, 36_864, 73_728, 147_456, 294_912] + 3 * [589_824] + [1_179_648] + 7 * [2_359_296],
+}
+DEEP = {
+    "resnet18": (270_896, 40.81),
+    "vgg19": (20_024_000, 398.1),
+}  # all matrices, millions of multiplications
 
 
 @pytest.fixture(scope="module")
 def drawn():
-    """Initial weights of every network, seed 0; tests only look at them."""
-    return {key: networks.initial_weights(key[0], 0, key[1]) for key in INITIAL_WEIGHTS}
+    """Initial weights of every network of Figure 2, seed 0; tests only look at them."""
+    return {network: networks.initial_weights(network, 0) for network in INITIAL_WEIGHTS}
 
 
-@pytest.mark.parametrize(("network", "variant"), INITIAL_WEIGHTS)
-def test_a_seed_gives_the_same_bytes_on_every_machine(drawn, network, variant):
-    assert digest(drawn[network, variant])[:16] == INITIAL_WEIGHTS[network, variant]
-
-
-def test_a_few_initial_weights_are_those_written_here(drawn):
-    lenet = drawn["lenet", ""]
-    assert lenet["fc1.weight"][0, :3].tolist() == pytest.approx(
-        [0.0054005752, -0.0056743897, 0.0275085084], abs=1e-9
-    )
+@pytest.mark.parametrize("network", INITIAL_WEIGHTS)
+def test_a_seed_gives_the_same_bytes_on_every_machine(drawn, network):
+    assert digest(drawn[network])[:16] == INITIAL_WEIGHTS[network]
 
 
 def test_seeds_repeat_and_differ(drawn):
-    assert digest(networks.initial_weights("lenet", 0)) == digest(drawn["lenet", ""])
+    assert digest(networks.initial_weights("lenet", 0)) == digest(drawn["lenet"])
     other = networks.initial_weights("lenet", 1)
-    for name, value in other.items():
-        if name.endswith(".weight"):
-            assert float((value == drawn["lenet", ""][name]).float().mean()) < 0.001
+    for name in networks.weight_shapes("lenet"):
+        assert float((other[name] == drawn["lenet"][name]).float().mean()) < 0.001
 
 
 def test_drawing_weights_leaves_the_global_generators_alone():
+    networks._built.cache_clear()
     state = torch.get_rng_state()
     networks.initial_weights("lenet", 3)
     assert torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize(("network", "variant"), INITIAL_WEIGHTS)
-def test_weights_are_ordered_float32_in_torch_layout_with_the_papers_counts(drawn, network, variant):
-    weights = drawn[network, variant]
-    layers = list(paper.weight_counts(network, variant))
-    assert list(weights) == [key for name in layers for key in (name, name.replace(".weight", ".bias"))]
+@pytest.mark.parametrize("network", networks.NETWORKS)
+def test_layers_have_the_sizes_that_the_paper_gives(network):
+    shapes = networks.weight_shapes(network)
+    assert [math.prod(shape) for shape in shapes.values()] == LAYERS[network]
+    assert sum(LAYERS[network]) == networks.NETWORKS[network].weights
+
+
+@pytest.mark.parametrize("network", INITIAL_WEIGHTS)
+def test_weights_are_ordered_float32_in_torch_layout_and_biases_start_at_zero(drawn, network):
+    weights, shapes = drawn[network], networks.weight_shapes(network)
+    assert list(weights) == [key for name in shapes for key in (name, name.replace(".weight", ".bias"))]
     assert all(value.dtype == torch.float32 and value.device.type == "cpu" for value in weights.values())
-    counts = {name: value.numel() for name, value in weights.items() if name.endswith(".weight")}
-    assert counts == paper.weight_counts(network, variant)
-    for name in layers:
-        assert len(weights[name.replace(".weight", ".bias")]) == weights[name].shape[0]
-        assert weights[name].dim() == (4 if name.startswith("conv") else 2)
+    for name, shape in shapes.items():
+        bias = weights[name.replace(".weight", ".bias")]
+        assert weights[name].shape == shape and bias.shape == shape[:1] and not bias.any()
+        assert len(shape) == (4 if name.startswith("conv") else 2)
 
 
-def test_biases_start_at_zero(drawn):
-    biases = [v for weights in drawn.values() for name, v in weights.items() if name.endswith(".bias")]
-    assert len(biases) == 3 + 5 + 7 + 9 + 9
-    assert all(not bias.any() for bias in biases)
+@pytest.mark.parametrize("network", DEEP)
+def test_deep_networks_spare_shortcuts_output_and_batch_norm(network):
+    shapes, values = networks.weight_shapes(network), networks.module(network).state_dict()
+    matrices, work = DEEP[network]
+    assert sum(value.numel() for value in values.values() if value.dim() > 1) == matrices
+    assert not [name for name in shapes if "norm" in name or "shortcut" in name or "output" in name]
+    assert sum(networks.multiplications(network).values()) / 1e6 == pytest.approx(work, rel=1e-3)
+
+
+def test_batch_norm_starts_as_the_identity():
+    weights, images = networks.initial_weights("resnet18", 0), torch.rand(2, 3, 32, 32)
+    norm = nn.BatchNorm2d(16)
+    for name, start in norm.state_dict().items():
+        assert torch.equal(weights[f"norm.{name}"], start), name
+    assert networks.forward("resnet18", weights, images).isfinite().all()
+    assert not weights["norm.num_batches_tracked"]
+
+
+def test_a_line_with_the_wrong_number_of_weights_is_refused(monkeypatch):
+    line = networks.Network("Lenet-50-17", "mnist", lambda: Mlp(784, 50, 17), 40_219)
+    monkeypatch.setitem(networks.NETWORKS, "lenet_50_17", line)
+    with pytest.raises(AssertionError, match="lenet_50_17 has 40220 prunable weights, not 40219"):
+        networks.initial_weights("lenet_50_17", 0)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +115,7 @@ def test_biases_start_at_zero(drawn):
 def test_the_initial_distribution_is_glorot_cut_at_two_sigma_and_not_rescaled(
     drawn, network, layer, fan_in, fan_out
 ):
-    z = drawn[network, ""][layer].flatten().double() / math.sqrt(2 / (fan_in + fan_out))
+    z = drawn[network][layer].flatten().double() / math.sqrt(2 / (fan_in + fan_out))
     count = len(z)
     assert 1.98 < float(z.abs().max()) <= 2
     assert float(z.mean()) == pytest.approx(0, abs=4 * 0.88 / math.sqrt(count))
@@ -96,27 +128,28 @@ def test_the_initial_distribution_is_glorot_cut_at_two_sigma_and_not_rescaled(
     ("layer", "edge"), [("fc1.weight", 0.086), ("fc2.weight", 0.141), ("output.weight", 0.270)]
 )
 def test_lenets_weights_end_where_figure_15_ends(drawn, layer, edge):
-    largest = float(drawn["lenet", ""][layer].abs().max())
+    largest = float(drawn["lenet"][layer].abs().max())
     assert 0.98 * edge < largest < edge + 0.0005
 
 
 # --- forward -------------------------------------------------------------------------------------------------------------
 
 
-def torch_module(network, variant=""):
+def torch_module(network):
     """The same architecture, spelled with torch's own modules from the words of Figure 2."""
     linears = {
         "lenet": [784, 300, 100, 10],
         "conv2": [16384, 256, 256, 10],
         "conv4": [8192, 256, 256, 10],
-        "conv6": [4096 if variant == "channels_256" else 3072, 256, 256, 10],
+        "conv6": [3072, 256, 256, 10],
+        "conv6_256": [4096, 256, 256, 10],
     }[network]
-    last = 256 if variant == "channels_256" else 192
     channels = {
         "lenet": [1],
         "conv2": [3, 64, 64],
         "conv4": [3, 64, 64, 128, 128],
-        "conv6": [3, 64, 64, 128, 128, last, last],
+        "conv6": [3, 64, 64, 128, 128, 192, 192],
+        "conv6_256": [3, 64, 64, 128, 128, 256, 256],
     }
     parts = []
     for number, (before, after) in enumerate(zip(channels[network], channels[network][1:]), start=1):
@@ -128,12 +161,10 @@ def torch_module(network, variant=""):
     return nn.Sequential(*parts[:-1])
 
 
-@pytest.mark.parametrize(
-    ("network", "variant"), [*((name, "") for name in paper.WEIGHT_COUNTS), ("conv6", "channels_256")]
-)
-def test_forward_agrees_with_torchs_own_modules(drawn, network, variant):
-    module = torch_module(network, variant)
-    weights = dict(drawn[network, variant])
+@pytest.mark.parametrize("network", INITIAL_WEIGHTS)
+def test_forward_agrees_with_torchs_own_modules(drawn, network):
+    module = torch_module(network)
+    weights = dict(drawn[network])
     generator = torch.Generator().manual_seed(0)
     for name in weights:
         if name.endswith(".bias"):
@@ -141,22 +172,42 @@ def test_forward_agrees_with_torchs_own_modules(drawn, network, variant):
     with torch.no_grad():
         for parameter, value in zip(module.parameters(), weights.values(), strict=True):
             parameter.copy_(value)
-        images = torch.rand(3, *networks.IMAGE_SHAPES[network], generator=generator)
+        images = torch.rand(3, *networks.NETWORKS[network].image_shape, generator=generator)
         logits = networks.forward(network, weights, images)
         assert logits.shape == (3, 10)
         assert torch.allclose(logits, module(images), rtol=1e-5, atol=1e-6)
 
 
 def test_gradients_reach_every_weight_and_bias(drawn):
-    live = {name: value.clone().requires_grad_() for name, value in drawn["conv2", ""].items()}
+    live = {name: value.clone().requires_grad_() for name, value in drawn["conv2"].items()}
     images = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     networks.forward("conv2", live, images).square().sum().backward()
     assert all(bool(value.grad.any()) for value in live.values())
 
 
+def test_threads_do_not_see_each_others_weights(drawn):
+    weights = [drawn["lenet"], networks.initial_weights("lenet", 1)] * 20
+    images = torch.rand(50, 1, 28, 28)
+    with torch.no_grad():
+        alone = [networks.forward("lenet", entry, images) for entry in weights[:2]]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda entry: networks.forward("lenet", entry, images), weights))
+    assert all(torch.allclose(logits, alone[k % 2], atol=1e-6) for k, logits in enumerate(together))
+
+
+def test_weights_of_another_network_are_refused_by_name(drawn):
+    with pytest.raises(RuntimeError, match=r"conv1\.weight"):
+        networks.forward("lenet", drawn["conv2"], torch.rand(1, 1, 28, 28))
+
+
 def test_unknown_networks_are_refused():
-    with pytest.raises(ValueError, match="resnet18"):
-        networks.initial_weights("resnet18", 0)
+    with pytest.raises(ValueError, match=r"lenet, conv2, .*; got 'lenet5'"):
+        networks.initial_weights("lenet5", 0)
+
+
+def test_hidden_units_are_those_that_figure_6_can_drop():
+    assert networks.hidden_units("lenet") == (300, 100) and networks.hidden_units("vgg19") == ()
+    assert networks.hidden_units("conv6") == (256, 256)
 
 
 def test_the_most_confident_errors_come_first_and_are_all_errors():

@@ -7,7 +7,7 @@ import pytest
 import synthetic
 import torch
 
-from lth_utils import campaign, experiments, paper, records, rewinding, training
+from lth_utils import campaign, experiments, networks, paper, records, rewinding
 from lth_utils.experiments import FLOAT32, needs
 from lth_utils.experiments.plans import REDUCED
 
@@ -248,7 +248,7 @@ def test_two_workers_with_the_largest_stacks_fit_into_6_gigabytes(network):
         for layer, count in enumerate(channels)
     )
     per_network = 8 * 4 * sum(paper.weight_counts(network).values()) + 4 * 60 * features
-    evaluation = 2 * 4 * training.EVALUATION_BATCH[network] * 64 * 32 * 32
+    evaluation = 2 * 4 * networks.NETWORKS[network].evaluation_batch * 64 * 32 * 32
     bytes_needed = libraries + data + evaluation + experiments.NETWORKS_PER_STACK[network] * per_network
     assert 2 * bytes_needed < 6e9
 

@@ -1,6 +1,5 @@
 """The stacked trainer against the reference, one network at a time; what it records; and what it must not let in."""
 
-import contextlib
 import dataclasses
 import math
 
@@ -10,12 +9,13 @@ import torch
 import torch.nn.functional as F
 from synthetic import coarse, dataset, digest, double, protocol, pruned
 
-from lth_utils import layers, networks, paper, reference, training
+from lth_utils import layers, networks, reference, training
 from lth_utils import masks as masking
+from lth_utils.architectures import Mlp
 from lth_utils.data import DataOrder, scale_pixels, training_on_validation
 
 CURVES = ("validation_loss", "validation_accuracy")
-LONG = protocol(training_iterations=300, evaluation_interval=50, batch_size=10)
+SMALL = "lenet_60_20"  # 300 steps in double precision take a second instead of ten
 ROUNDS, SEEDS = (0, 3, 12), (21, 22, 23)
 OPTIMIZERS = [("adam", 1.2e-3), ("sgd", 0.1), ("momentum", 0.05), ("adadelta", 1.0)]
 sparse_kernels = pytest.mark.skipif(
@@ -33,10 +33,10 @@ def initial():
     return [networks.initial_weights("lenet", seed) for seed in range(3)]
 
 
-def train(data, settings, weights, masks, seeds=None, network="lenet", **options):
+def train(data, settings, weights, masks, seeds=None, **options):
     seeds = range(31, 31 + len(weights)) if seeds is None else seeds
     return training.train(
-        network,
+        settings.network,
         initial_weights=weights,
         masks=masks,
         seeds=list(seeds),
@@ -61,47 +61,44 @@ def largest_difference(first, second):
 # --- equivalence: reference == one network == a stack == a sparse stack -------------------------------------------------
 
 
-@contextlib.contextmanager
-def small_lenet():
-    """Lenet with 60 and 20 hidden units: 300 steps in double precision take a second instead of ten."""
+@pytest.fixture(scope="module")
+def long():
+    """300 iterations of a network of one's own, added for these tests with one line."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(networks.HIDDEN_UNITS, "lenet", (60, 20))
-        counts = {"fc1.weight": 47_040, "fc2.weight": 1_200, "output.weight": 200}
-        patch.setitem(paper.WEIGHT_COUNTS, "lenet", counts)
-        yield
+        line = networks.Network(SMALL, "mnist", lambda: Mlp(784, 60, 20), 48_440)
+        patch.setitem(networks.NETWORKS, SMALL, line)
+        settings = {"training_iterations": 300, "evaluation_interval": 50, "batch_size": 10}
+        yield protocol(network=SMALL, **settings)
 
 
 @pytest.fixture(scope="module")
-def small():
+def small(long):
     """(weights, masks) of three small Lenets: a dense one and tickets of rounds 3 and 12."""
     parts = []
-    with small_lenet():
-        for seed, pruning_round in enumerate(ROUNDS):
-            weights = networks.initial_weights("lenet", seed)
-            masks = masking.ones(weights)
-            for _ in range(pruning_round):
-                masks = masking.prune_smallest(weights, masks, LONG.pruning_rates)
-            parts.append((weights, masks))
+    for seed, pruning_round in enumerate(ROUNDS):
+        weights = networks.initial_weights(SMALL, seed)
+        masks = masking.ones(weights)
+        for _ in range(pruning_round):
+            masks = masking.prune_smallest(weights, masks, long.pruning_rates)
+        parts.append((weights, masks))
     return parts
 
 
 @pytest.fixture(scope="module")
-def expected(data, small):
+def expected(data, long, small):
     """What the reference makes of the three, in double precision."""
-    with small_lenet():
-        return [
-            reference.train(double(w), m, seed, LONG, data) for (w, m), seed in zip(small, SEEDS, strict=True)
-        ]
+    return [
+        reference.train(double(w), m, seed, long, data) for (w, m), seed in zip(small, SEEDS, strict=True)
+    ]
 
 
 @pytest.fixture(scope="module")
-def stacked(data, small):
+def stacked(data, long, small):
     """The same three networks, side by side in dense layers."""
-    with small_lenet(), pytest.MonkeyPatch.context() as patch:
+    weights, masks = zip(*small, strict=True)
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layers, "SPARSE_BELOW_DENSITY", 0.0)
-        return train(
-            data, LONG, [double(weights) for weights, _ in small], [masks for _, masks in small], SEEDS
-        )
+        return train(data, long, [double(entry) for entry in weights], masks, SEEDS)
 
 
 def assert_equal_to_reference(result, expected, tolerance=1e-9):
@@ -121,9 +118,8 @@ def test_a_stack_equals_the_reference_over_300_steps(expected, stacked, k):
 
 
 @pytest.mark.parametrize("k", range(2), ids=["dense", "round 3"])
-def test_a_network_of_a_stack_equals_itself_trained_alone(data, small, stacked, k):
-    with small_lenet():
-        alone = train(data, LONG, [double(small[k][0])], [small[k][1]], [SEEDS[k]])[0]
+def test_a_network_of_a_stack_equals_itself_trained_alone(data, long, small, stacked, k):
+    alone = train(data, long, [double(small[k][0])], [small[k][1]], [SEEDS[k]])[0]
     assert largest_difference(alone.final_weights, stacked[k].final_weights) < 1e-9
     assert largest_difference(alone.early_stop_weights, stacked[k].early_stop_weights) < 1e-9
     for name in CURVES:
@@ -133,19 +129,18 @@ def test_a_network_of_a_stack_equals_itself_trained_alone(data, small, stacked, 
 @sparse_kernels
 @pytest.mark.parametrize("neighbours", [0, 1])
 def test_sparse_layers_equal_the_reference_and_masked_dense_layers(
-    data, small, expected, stacked, monkeypatch, neighbours
+    data, long, small, expected, stacked, monkeypatch, neighbours
 ):
     chosen, choose = [], layers.choose_linear
     monkeypatch.setattr(layers, "choose_linear", lambda *parts: chosen.append(choose(*parts)) or chosen[-1])
     weights, masks = small[2]
     everyone = [double(weights)] + [double(small[0][0])] * neighbours
-    with small_lenet():
-        result = train(data, LONG, everyone, [masks] * len(everyone), [SEEDS[2], 7][: len(everyone)])[0]
+    result = train(data, long, everyone, [masks] * len(everyone), [SEEDS[2], 7][: len(everyone)])[0]
     assert [type(layer) for layer in chosen] == [layers.SparseLinear, layers.DenseLinear, layers.DenseLinear]
     assert_equal_to_reference(result, expected[2])
     assert largest_difference(result.final_weights, stacked[2].final_weights) < 1e-9
     first, *others = [
-        masking.prune_smallest(trained.final_weights, masks, LONG.pruning_rates)
+        masking.prune_smallest(trained.final_weights, masks, long.pruning_rates)
         for trained in (result, stacked[2], expected[2])
     ]
     assert all(torch.equal(first[name], other[name]) for name in masks for other in others)
@@ -166,11 +161,10 @@ def test_sparse_layers_equal_dense_ones_at_any_density(data, initial, monkeypatc
 @pytest.mark.parametrize(
     "chosen", [slice(0, 2), pytest.param(slice(2, 3), marks=sparse_kernels)], ids=["dense", "sparse"]
 )
-def test_single_precision_stays_close_to_double_over_100_steps(data, small, expected, chosen):
-    settings = protocol(training_iterations=100, evaluation_interval=50, batch_size=10)
+def test_single_precision_stays_close_to_double_over_100_steps(data, long, small, expected, chosen):
+    settings = dataclasses.replace(long, training_iterations=100)
     weights, masks = zip(*small[chosen], strict=True)
-    with small_lenet():
-        results = train(data, settings, weights, masks, SEEDS[chosen])
+    results = train(data, settings, weights, masks, SEEDS[chosen])
     for result, truth in zip(results, expected[chosen], strict=True):
         assert result.final_weights["fc1.weight"].dtype == torch.float32
         assert np.allclose(result.curves["validation_loss"], truth.validation_losses[:3], rtol=0, atol=1e-4)
@@ -190,7 +184,7 @@ def test_convolutional_networks_equal_the_reference():
     settings = protocol("conv2", training_iterations=2, batch_size=4, pixel_scaling="unit_interval")
     weights, masks = zip(*(coarse("conv2", seed) for seed in (0, 1)), strict=True)
     weights = [double(entry) for entry in weights]
-    second = train(data, settings, weights, masks, [1, 2], network="conv2")[1]
+    second = train(data, settings, weights, masks, [1, 2])[1]
     assert_equal_to_reference(second, reference.train(weights[1], masks[1], 2, settings, data))
 
 
@@ -481,8 +475,9 @@ def test_of_tied_minima_iteration_and_weights_are_of_the_first(data, initial, mo
 
 
 def test_the_protocol_of_another_network_is_refused(data, initial):
+    settings = {"protocol": protocol("conv2"), "data": data, "seeds": [1]}
     with pytest.raises(ValueError, match="the protocol is that of conv2, the networks are lenet"):
-        train(data, protocol("conv2"), initial[:1], [pruned("lenet", 0)])
+        training.train("lenet", initial_weights=initial[:1], masks=[pruned("lenet", 0)], **settings)
 
 
 @pytest.mark.parametrize(("weights", "masks", "seeds"), [(2, 1, 1), (1, 2, 1), (1, 1, 2), (0, 0, 0)])
@@ -524,7 +519,7 @@ def test_a_pruned_convolutional_network_learns_in_lower_precision_and_keeps_its_
     kept = {name: 0.3 if "conv" in name or "output" in name else 0.1 for name in masking.ones(weights)}
     rates = {name: 1 - share for name, share in kept.items()}
     masks = masking.prune_smallest(weights, masking.ones(weights), rates)
-    (result,) = train(data, settings, [weights], [masks], network="conv2")
+    (result,) = train(data, settings, [weights], [masks])
     assert result.curves["validation_loss"][-1] < 0.6 * result.curves["validation_loss"][0]
     for name, mask in masks.items():
         assert result.final_weights[name].dtype == torch.float32
@@ -556,7 +551,8 @@ def test_batches_of_a_stack_are_cut_from_the_stream_one_after_the_other(data, in
 def test_measures_do_not_depend_on_the_batches_they_are_taken_in(data, initial, monkeypatch):
     settings, masks = protocol(train_evaluation_examples=50), [pruned("lenet", 0), pruned("lenet", 3)]
     whole = train(data, settings, initial[:2], masks)
-    monkeypatch.setitem(training.EVALUATION_BATCH, "lenet", 7)
+    other = dataclasses.replace(networks.NETWORKS["lenet"], evaluation_batch=7)
+    monkeypatch.setitem(networks.NETWORKS, "lenet", other)
     for one, other in zip(whole, train(data, settings, initial[:2], masks), strict=True):
         assert np.allclose(one.curves["validation_loss"], other.curves["validation_loss"], atol=1e-6)
         for name in ("test_accuracy_at_early_stop", "test_accuracy_at_end", "train_accuracy_at_end"):

@@ -6,6 +6,7 @@ How a plan is carried out is none of this room's business: see campaign.
 
 from collections.abc import Mapping
 
+from lth_utils import networks
 from lth_utils.experiments.arms import (
     ARMS,
     Arm,
@@ -67,7 +68,7 @@ __all__ = [
 
 # Most runs per stack. Convolutions are computed one network after the other: stacked they gain nothing, and apart
 # every worker can follow the chain of one trial. Continued chains train two networks per run: two workers share them.
-NETWORKS_PER_STACK = {"lenet": 40, "conv2": 1, "conv4": 1, "conv6": 1}
+NETWORKS_PER_STACK = {name: line.per_stack for name, line in networks.NETWORKS.items()}
 CONTINUED_PER_STACK = 2
 
 

@@ -52,7 +52,7 @@ def next_masks(run, final_weights: Weights, masks: Masks) -> Masks:
 
 
 def _draw(run) -> Weights:
-    return networks.initial_weights(run.network, run.seeds["init"], run.variant)
+    return networks.initial_weights(run.network, run.seeds["init"])
 
 
 def reset(run, store, masks: Masks) -> Weights:

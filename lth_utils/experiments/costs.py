@@ -13,7 +13,7 @@ def operations(run: Run) -> float:
     A "continued" run trains two networks. An evaluation reads the validation images.
     """
     protocol = run.protocol
-    multiplications = sum(networks.multiplications(run.network, run.variant).values())
+    multiplications = sum(networks.multiplications(run.network).values())
     trained_on = protocol.training_iterations * protocol.batch_size
     evaluated = (protocol.training_iterations // protocol.evaluation_interval + 1) * data.VALIDATION_SIZE
     images = (FORWARD + BACKWARD) * trained_on + FORWARD * evaluated

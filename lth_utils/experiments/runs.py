@@ -74,7 +74,7 @@ class Run:
         if self.procedure == "one_shot":
             return paper.one_shot_percent_remaining(self.network, self.pruning_round)
         rates = self.protocol.pruning_rates
-        return paper.percent_remaining(self.network, self.pruning_round, self.variant, rates)
+        return paper.percent_remaining(self.network, self.pruning_round, rates=rates)
 
     @property
     def networks_trained(self) -> int:

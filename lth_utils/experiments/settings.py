@@ -25,10 +25,7 @@ class Setting:
 
 SETTINGS = {
     "": Setting(),  # the plan's own
-    # the paper's own, which `paper.protocol` knows: Figure 1 for Conv-6, Figure 6, Figure 2's table for Conv-6
-    "conv_rate_10": Setting(),
-    "dropout": Setting(),
-    "channels_256": Setting(),
+    **dict.fromkeys(paper.SETTINGS, Setting()),  # the paper's own
     # pixel scalings, each by its own name, whichever the protocol names
     **{scaling: Setting({"pixel_scaling": scaling}) for scaling in paper.PIXEL_SCALINGS},
     # what an earlier attempt at Lenet reported
@@ -52,6 +49,9 @@ def setting(name: str) -> Setting:
 
 def under(protocol: Protocol, name: str) -> Protocol:
     """A plan's protocol with what a setting changes, as the paper says it or as this table does."""
-    papers, plain = paper.protocol(protocol.network, name), paper.protocol(protocol.network)
-    names = [one.name for one in fields(plain) if getattr(papers, one.name) != getattr(plain, one.name)]
-    return replace(protocol, **{name: getattr(papers, name) for name in names}, **setting(name).changes)
+    changes = setting(name).changes
+    if name in paper.SETTINGS:
+        papers, plain = paper.protocol(protocol.network, name), paper.protocol(protocol.network)
+        values = {one.name: getattr(papers, one.name) for one in fields(papers)}
+        changes = {field: value for field, value in values.items() if value != getattr(plain, field)}
+    return replace(protocol, **changes)
