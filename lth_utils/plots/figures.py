@@ -223,7 +223,10 @@ def _remark(ax, frame, panel, laptop):
     elif missing:
         remarks.append(f"no tickets of {', '.join(missing)} yet")
     if scales:
-        remarks.append(style.LAPTOP if laptop else f"scale {', '.join(scales)}")
+        other = set(frame.loc[frame["scale"] != "paper", "network"])
+        names = ", ".join(paper.NETWORK_LABELS[name] for name in panel.networks if name in other)
+        whose = f"{names}: " if present - other else ""
+        remarks.append(style.LAPTOP if laptop else f"{whose}scale {', '.join(scales)}")
     if SLOWER_CONV6 in panel.variants and "conv6" in present and SLOWER_CONV6 not in set(frame["variant"]):
         remarks.append("our Conv-6 pruned by 15 %, not 10 %")
     style.remark(ax, ": ".join(part for part in (panel.heading, "; ".join(remarks)) if part))
