@@ -1,21 +1,17 @@
-"""Train committed runs again on this machine and hold them against their records: the check a skeptic wants.
+"""Is a run the same when it is trained again? Here, by `retrain`, or on another machine, whose records are compared.
 
-Seeds must come out bit for bit, a mask must have its record's density, and the validation loss of the first 300
-iterations must agree within 1e-4, on as many threads as the record names. After that floating point lets two trainings
-drift apart, so what is read off a whole run may differ as much as two trials of the same setting do. Nothing is written.
+The same weights, mask and data order give the same beginning. Then rounding drives two trainings apart, in float32
+after a hundred iterations, in bfloat16 at once; from there on what is read off them may differ as much as two trials
+of one setting do. Nothing is written.
 """
 
-import contextlib
-import json
 import math
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
 from scipy import stats
 
 from lth_utils import data as data_room
@@ -25,14 +21,13 @@ from lth_utils.chains import Chain
 from lth_utils.claims.statistics import CONFIDENCE, FEWEST_TRIALS
 from lth_utils.experiments import Run
 
-LOSS_TOLERANCE = 1e-4  # of the validation loss, while floating point has not diverged
-TOGETHER_UNTIL = 300  # iterations for which that holds
+STRICT_UNTIL = {"float32": 100, "bfloat16": 0}  # the last iteration for which rounding cannot have grown
+LOSS_TOLERANCE = {"float32": 1e-4, "bfloat16": 1e-3}  # of the loss until then, relative where it is above 1
 WHOLE_RUN = {  # what is read off a whole run -> the smallest difference that can be told from none
     "early_stop_iteration": 100,
     "test_accuracy_at_early_stop": 1e-4,
     "test_accuracy_at_end": 1e-4,
 }
-EXACT = 0.0
 
 
 @dataclass(frozen=True)
@@ -52,10 +47,8 @@ class Comparison:
     @property
     def outcome(self) -> str:
         """ "same", "within" its tolerance, "outside" it, or "not judged"."""
-        if self.tolerance is None:
-            return "not judged"
-        if self.difference == 0:
-            return "same"
+        if self.tolerance is None or self.difference == 0:
+            return "not judged" if self.tolerance is None else "same"
         return "within" if self.difference <= self.tolerance else "outside"  # NaN is outside
 
 
@@ -71,13 +64,10 @@ def draw(frame: pd.DataFrame, count: int, seed: int) -> list[dict]:
 
 
 def iterations_of(record: dict, limit: int | None) -> int:
-    """How many iterations of a run are trained again; ValueError for a limit that is no evaluation."""
+    """How many iterations of a run are trained again: `limit`, rounded up to an evaluation, at most all."""
     protocol = Run.from_record(record).protocol
-    if limit is not None and (limit < 1 or limit % protocol.evaluation_interval):
-        raise ValueError(
-            f"the number of iterations must be a multiple of {protocol.evaluation_interval}, got {limit}"
-        )
-    return min(limit or protocol.training_iterations, protocol.training_iterations)
+    interval, whole = protocol.evaluation_interval, protocol.training_iterations
+    return min(math.ceil(limit / interval) * interval, whole) if limit else whole
 
 
 def retrain(
@@ -89,88 +79,72 @@ def retrain(
     device: str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> list[Comparison]:
-    """Train one record's run again, alone, and compare.
+    """Train one record's run again, alone, and compare; the size of its mask must come out exactly.
 
-    frame: the store, for the noise between trials. runs: how many runs are judged together, which widens what
-    noise may explain. limit: train only so many iterations, and compare only the beginning of the curve.
+    frame, runs: see `compare`. limit: train only so many iterations, and compare only the beginning of the curve.
     """
-    run = Run.from_record(record)
-    iterations = iterations_of(record, limit)
+    run, iterations = Run.from_record(record), iterations_of(record, limit)
     weights, masks = experiments.starting_point(run, Chain(folder))
-    with _threads_of(record):
-        (result,) = training.train(
-            run.network,
-            initial_weights=[weights],
-            masks=[masks],
-            seeds=[run.seeds["data_order"]],
-            protocol=replace(run.protocol, training_iterations=iterations),
-            data=data_room.load(paper.DATASETS[run.network], device=device),
-            device=device,
-            progress=progress,
-        )
-    found = [*_exact(record, run, masks), *_curve(record, result)]
+    (result,) = training.train(
+        run.network,
+        initial_weights=[weights],
+        masks=[masks],
+        seeds=[run.seeds["data_order"]],
+        protocol=replace(run.protocol, training_iterations=iterations),
+        data=data_room.load(paper.DATASETS[run.network], device=device),
+        device=device,
+        progress=progress,
+    )
+    again = {f"curve_{name}": curve for name, curve in result.curves.items()}
     if iterations == run.protocol.training_iterations:
-        found += _whole_run(record, result, frame, len(WHOLE_RUN) * runs)
+        again |= {name: getattr(result, name) for name in WHOLE_RUN}
+    percent = record["percent_remaining"], 100 * masking.density(masks)
+    return [Comparison("percent_remaining of the mask", *percent, 0.0), *compare(record, again, frame, runs)]
+
+
+def compare(record: dict, again: dict, frame: pd.DataFrame, runs: int = 1) -> list[Comparison]:
+    """A record and the same run trained once more, of which `again` may hold only the beginning of the curve.
+
+    frame: the store, for the noise between the trials of the record's setting. runs: how many runs are judged
+    together, which widens what noise may explain.
+    """
+    same = [name for name in records.IDENTITY if name != "trial"]
+    trials = frame[(frame[same] == pd.Series(record)[same]).all(axis=1) & ~frame["diverged"].astype(bool)]
+    iteration = np.asarray(again["curve_iteration"])
+    strict = iteration <= STRICT_UNTIL[record["precision"]]
+    rows = (record, again, *trials.to_dict("records"))
+    recorded, retrained, *noise = (_readings(row, iteration, strict) for row in rows)
+    found = []
+    for name, value in retrained.items():
+        if name.startswith("validation_loss at"):
+            tolerance = LOSS_TOLERANCE[record["precision"]] * max(1, recorded[name])
+            found.append(Comparison(name, recorded[name], value, tolerance))
+        else:
+            values = [reading[name] for reading in noise]
+            tolerance = noise_tolerance(values, (1 + len(WHOLE_RUN)) * runs, WHOLE_RUN.get(name, 1e-4))
+            remark = (
+                f"noise between {len(noise)} trials" if tolerance else f"fewer than {FEWEST_TRIALS} trials"
+            )
+            found.append(Comparison(name, recorded[name], value, tolerance, remark))
     return found
 
 
-@contextlib.contextmanager
-def _threads_of(record):
-    """As many threads as a run on a CPU had: they decide the order of its sums, which bfloat16 soon shows."""
-    before, found = torch.get_num_threads(), re.fullmatch(r"cpu, (\d+) thread\(s\)", record["device"])
-    torch.set_num_threads(int(found[1]) if found else before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _readings(row, iteration, strict):
+    """What is compared of a run: its losses where `strict`, their mean after that, what is read off the whole."""
+    losses = np.asarray(row["curve_validation_loss"], np.float32)[: len(iteration)].astype(float)  # as stored
+    found = {f"validation_loss at {i:.0f}": loss for i, loss in zip(iteration[strict], losses[strict])}
+    if not strict.all():
+        first, last = iteration[~strict][[0, -1]]
+        found[f"mean validation_loss of {first:.0f} to {last:.0f}"] = losses[~strict].mean()
+    return found | {name: float(row[name]) for name in WHOLE_RUN if name in row}
 
 
-def _exact(record, run, masks) -> Iterator[Comparison]:
-    recorded = json.loads(record["seeds"])
-    for role, drawn in run.seeds.items():
-        yield Comparison(f"seed of {role}", recorded[role], drawn, EXACT)
-    yield Comparison(
-        "percent_remaining of the mask", record["percent_remaining"], 100 * masking.density(masks), EXACT
-    )
-
-
-def _curve(record, result) -> Iterator[Comparison]:
-    """The largest difference of the validation loss: before training, while it must agree, and afterwards."""
-    iteration = result.curves["iteration"]
-    ours = result.curves["validation_loss"].astype(np.float32).astype(float)  # as a record stores it
-    theirs = np.asarray(record["curve_validation_loss"], float)[: len(ours)]
-    together = (iteration > 0) & (iteration <= TOGETHER_UNTIL)
-    for chosen, tolerance in (
-        (iteration == 0, LOSS_TOLERANCE),
-        (together, LOSS_TOLERANCE),
-        (iteration > TOGETHER_UNTIL, None),
-    ):
-        if chosen.any():
-            worst = np.flatnonzero(chosen)[np.abs(ours - theirs)[chosen].argmax()]
-            name = f"validation_loss at {iteration[worst]}"
-            first, last = iteration[chosen][[0, -1]]
-            remark = f"worst of iterations {first} to {last}" if last else ""
-            yield Comparison(name, float(theirs[worst]), float(ours[worst]), tolerance, remark)
-
-
-def _whole_run(record, result, frame, judged) -> Iterator[Comparison]:
-    same = [name for name in records.IDENTITY if name != "trial"]
-    trials = frame[(frame[same] == pd.Series(record)[same]).all(axis=1)]
-    for name, resolution in WHOLE_RUN.items():
-        tolerance = noise_tolerance(trials[name], judged)
-        if tolerance is None:
-            remark = f"fewer than {FEWEST_TRIALS} trials"
-        else:
-            tolerance, remark = max(tolerance, resolution), f"noise between {len(trials)} trials"
-        yield Comparison(name, float(record[name]), float(getattr(result, name)), tolerance, remark)
-
-
-def noise_tolerance(values: pd.Series, judged: int) -> float | None:
+def noise_tolerance(values: list[float], judged: int, resolution: float) -> float | None:
     """How far two trials of one setting lie apart at most, with 95 % confidence over all `judged` comparisons together.
 
-    Student's t, Bonferroni's correction. None for fewer than three trials: their noise is not known.
+    Student's t, Bonferroni's correction; at least `resolution`. None for fewer than three trials.
     """
     if len(values) < FEWEST_TRIALS:
         return None
     quantile = stats.t.ppf(1 - (1 - CONFIDENCE) / (2 * judged), len(values) - 1)
-    return float(quantile * math.sqrt(2) * values.std(ddof=1))
+    return max(float(quantile * math.sqrt(2) * np.std(values, ddof=1)), resolution)

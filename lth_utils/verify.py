@@ -17,12 +17,12 @@ from lth_utils import data as data_room
 from lth_utils import experiments, notebooks, paper, records
 from lth_utils import masks as masking
 from lth_utils.chains import Chain
-from lth_utils.experiments import Run
+from lth_utils.experiments import RETRAINED, Run
 from lth_utils.faults import ON_TEST
+from lth_utils.spot_check import compare
 
 ROUNDING = 1e-6  # float32 curves beside float64 columns
 LADDER_TOLERANCE = 0.01  # percent of weights: as whole weights are pruned, P_m misses its formula by a few
-FRACTIONS = [name for name in records.MEASURES if "accuracy" in name]
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,7 @@ class Check:
 
 def checks(folder: Path = records.COMMITTED) -> Iterator[Check]:
     """Every check in turn, as each is finished: the data sets, the store and what belongs to it, the notebooks."""
-    for name in dict.fromkeys(paper.DATASETS.values()):
-        yield check_data(name)
+    yield from map(check_data, dict.fromkeys(paper.DATASETS.values()))
     try:
         frame = records.read(folder)
     except records.StoreError as error:
@@ -50,6 +49,8 @@ def checks(folder: Path = records.COMMITTED) -> Iterator[Check]:
         yield check_records(frame)
         yield check_masks(frame, folder)
         yield check_manifest(frame, folder)
+        if (frame["study"] == RETRAINED).any():
+            yield check_retrained(frame)
     yield check_notebooks()
 
 
@@ -59,9 +60,9 @@ def check_data(name: str) -> Check:
         dataset = data_room.load(name)
     except data_room.DataError as error:
         return Check(f"data {name}", "cannot be had", (str(error),))
-    parts = ("train", "validation", "test")
-    sizes = ", ".join(f"{len(getattr(dataset, f'{part}_labels')):,} {part}" for part in parts)
-    return Check(f"data {name}", f"{sizes} images, every byte as published")
+    sizes = {part: len(getattr(dataset, f"{part}_labels")) for part in ("train", "validation", "test")}
+    counted = ", ".join(f"{size:,} {part}" for part, size in sizes.items())
+    return Check(f"data {name}", f"{counted} images, every byte as published")
 
 
 def check_records(frame: pd.DataFrame) -> Check:
@@ -98,10 +99,10 @@ def record_problems(row: dict) -> list[str]:
 
 def _curve_problems(row):
     """Numbers of a run that contradict its own curves; a curve with values that are not finite has no minimum."""
-    found = [f"{name} is no fraction: {row[name]}" for name in FRACTIONS if not 0 <= row[name] <= 1]
-    iteration, loss, test = (
-        np.asarray(row[f"curve_{name}"], float) for name in ("iteration", "validation_loss", "test_accuracy")
-    )
+    accuracies = [name for name in records.MEASURES if "accuracy" in name]
+    found = [f"{name} is no fraction: {row[name]}" for name in accuracies if not 0 <= row[name] <= 1]
+    curves = ("iteration", "validation_loss", "test_accuracy")
+    iteration, loss, test = (np.asarray(row[f"curve_{name}"], float) for name in curves)
     finite = bool(np.isfinite(loss).all())
     companion_may_have_diverged = row["procedure"] == "continued" and finite
     if bool(row["diverged"]) == finite and not companion_may_have_diverged:
@@ -112,18 +113,14 @@ def _curve_problems(row):
     read_on_validation = row["variant"] != ON_TEST  # that fault reads a run where its test loss is lowest
     too_high = read_on_validation and loss[place] - loss.min() > ROUNDING
     if iteration[place] != row["early_stop_iteration"] or too_high:
-        found.append(f"its validation loss is not lowest at iteration {row['early_stop_iteration']}")
-        return found
-    if iteration[-1] != row["training_iterations"]:
-        found.append(f"its curve ends at {iteration[-1]:.0f}, not at {row['training_iterations']}")
-    for name, value in (
-        ("validation_loss_at_early_stop", loss[place]),
-        ("test_accuracy_at_early_stop", test[place]),
-        ("test_accuracy_at_end", test[-1]),
-    ):
-        if abs(value - row[name]) > ROUNDING:  # False where the curve was not evaluated (NaN)
-            found.append(f"{name} is {row[name]:.6f}, its curve says {value:.6f}")
-    return found
+        return [*found, f"its validation loss is not lowest at iteration {row['early_stop_iteration']}"]
+    expected = {"training_iterations": iteration[-1], "validation_loss_at_early_stop": loss[place]}
+    expected |= {"test_accuracy_at_early_stop": test[place], "test_accuracy_at_end": test[-1]}
+    return found + [
+        f"{name} is {row[name]:.6g}, its curve says {value:.6g}"
+        for name, value in expected.items()
+        if abs(value - row[name]) > ROUNDING  # False where the curve was not evaluated (NaN)
+    ]
 
 
 def check_masks(frame: pd.DataFrame, folder: Path = records.COMMITTED) -> Check:
@@ -137,30 +134,24 @@ def check_masks(frame: pd.DataFrame, folder: Path = records.COMMITTED) -> Check:
         except (ValueError, TypeError):
             continue  # a protocol that cannot be read: named by check_records
         try:
-            masks = chain.masks(run.mask_owner)
+            masks, dense = chain.masks(run.mask_owner), experiments.needs(run)
             if 100 * masking.density(masks) != row["percent_remaining"]:
                 problems.append(f"{describe(row)}: its stored mask has another density than its record")
-            dense = experiments.needs(run)
             if run.pruning_round == 1 and dense.keeps_weights:
                 first_masks += 1
-                problems += _first_mask_problems(row, masks, dense, chain.dense_weights(dense))
+                weights = chain.dense_weights(dense)
+                expected = experiments.next_masks(dense, weights, masking.ones(weights))
+                if not all(torch.equal(masks[name], mask) for name, mask in expected.items()):
+                    problems.append(f"{describe(row)}: its mask does not follow from the dense weights")
         except records.StoreError as error:
             problems.append(f"{describe(row)}: {error}")
     detail = f"{len(tickets)} against the records of their tickets, {first_masks} against dense weights"
     return Check("masks", detail, tuple(problems))
 
 
-def _first_mask_problems(row, masks, dense, weights):
-    expected = experiments.next_masks(dense, weights, masking.ones(weights))
-    if all(torch.equal(masks[name], mask) for name, mask in expected.items()):
-        return []
-    return [f"{describe(row)}: its mask does not follow from the stored weights of its dense network"]
-
-
 def check_manifest(frame: pd.DataFrame, folder: Path = records.COMMITTED) -> Check:
     """The manifest names runs by key and by identity: both must be those of a record, once."""
-    adopted = records.manifest(folder)
-    stored = set(frame["run_key"])
+    adopted, stored = records.manifest(folder), set(frame["run_key"])
     problems = []
     for row in adopted.to_dict("records"):
         if row["run_key"] not in stored:
@@ -173,22 +164,34 @@ def check_manifest(frame: pd.DataFrame, folder: Path = records.COMMITTED) -> Che
     return Check("manifest", f"{len(adopted)} runs adopted, {waiting} more stored", tuple(problems))
 
 
+def check_retrained(frame: pd.DataFrame) -> Check:
+    """Runs of study "retrained" against the same runs of study "paper", which another machine trained."""
+    originals = {row["run_key"]: row for row in frame[frame["study"] == "paper"].to_dict("records")}
+    again = frame[frame["study"] == RETRAINED].to_dict("records")
+    keys = [records.run_key(row | {"study": "paper"}) for row in again]
+    pairs = [(originals[key], row) for key, row in zip(keys, again) if key in originals]
+    problems, largest = [], {}
+    for original, row in pairs:
+        for one in compare(original, row, frame, len(pairs)):
+            largest[one.quantity] = max(largest.get(one.quantity, 0), one.difference)
+            if one.outcome == "outside":
+                numbers = f"{one.recorded:.6g}, trained again {one.retrained:.6g}: beyond {one.tolerance:.2g}"
+                problems.append(f"{describe(original)}: {one.quantity} is {numbers}")
+    differences = "".join(f", {quantity} {value:.2g}" for quantity, value in largest.items())
+    detail = f"{len(pairs)} of {len(again)} against their originals; largest differences{differences}"
+    return Check("retrained", detail, tuple(problems))
+
+
 def check_notebooks() -> Check:
     """Each notebook's two files against each other, the rules of a clean run, and figures/."""
     names = notebooks.names()
     problems = notebooks.committed_problems() if names else ["there is no notebook"]
-    return Check(
-        "notebooks", f"{len(names)} against their .py, the rules of a clean run and figures/", tuple(problems)
-    )
+    detail = f"{len(names)} against their .py, the rules of a clean run and figures/"
+    return Check("notebooks", detail, tuple(problems))
 
 
 def describe(row: dict) -> str:
     """A run in a few words: "lenet winning_ticket, iterative round 3, trial 0"."""
-    words = [
-        f"{row['network']} {row['arm']}",
-        f"{row['procedure']} round {row['pruning_round']}",
-        f"trial {row['trial']}",
-        row["variant"],
-        f"replicate {row['replicate']}" if row["replicate"] else "",
-    ]
-    return ", ".join(filter(None, words))
+    words = "{network} {arm}, {procedure} round {pruning_round}, trial {trial}".format_map(row)
+    replicate = f"replicate {row['replicate']}" if row["replicate"] else ""
+    return ", ".join(filter(None, [words, row["variant"], replicate]))

@@ -187,7 +187,7 @@ def test_verify_names_what_is_wrong_and_ends_with_status_1(capsys, store, monkey
 
 def test_runs_are_retrained_and_both_numbers_shown(capsys, store):
     status, shown, _ = run(capsys, "verify", "--retrain", "2", "--seed", "3")
-    assert status == 0 and "--seed 3" in shown and shown.count("seed of data_order") == 2
+    assert status == 0 and "--seed 3" in shown and shown.count("percent_remaining of the mask") == 2
     found = asked(capsys, "verify", "--retrain", "1", "--seed", "3", "--iterations", "2")
     (one,) = found["retrained"]
     assert one["ok"] and one["iterations"] == 2 and {"recorded", "retrained"} <= set(one["comparisons"][0])

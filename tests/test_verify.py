@@ -3,13 +3,11 @@
 import json
 import math
 import shutil
-import types
 
 import numpy as np
 import pandas as pd
 import pytest
 import synthetic
-import torch
 
 from lth_utils import data, experiments, faults, records, spot_check, verify
 from lth_utils.campaign import Campaign
@@ -83,7 +81,10 @@ DAMAGE = {
         "not lowest at iteration 3",
     ),
     "an early stop beyond the end": (lambda row: {"early_stop_iteration": 99}, "not lowest at iteration 99"),
-    "another end": (lambda row: {"training_iterations": 50_000}, "ends at 4, not at 50000"),
+    "another end": (
+        lambda row: {"training_iterations": 50_000},
+        "training_iterations is 50000, its curve says 4",
+    ),
     "another final accuracy": (
         lambda row: {"test_accuracy_at_end": row["test_accuracy_at_end"] / 2},
         "test_accuracy_at_end is",
@@ -221,49 +222,30 @@ def outcomes(found):
     return {one.quantity: one.outcome for one in found}
 
 
-def test_every_kind_of_run_can_be_retrained_and_agrees(store, frame):
+def test_every_kind_of_run_can_be_retrained_and_comes_out_bit_for_bit(store, frame):
     for row in frame.to_dict("records"):
         found = outcomes(spot_check.retrain(row, frame, folder=store))
-        assert "outside" not in found.values(), (row["arm"], row["procedure"], found)
-        assert found["seed of data_order"] == found["percent_remaining of the mask"] == "same"
-        assert len([name for name in found if name.startswith("validation_loss")]) == 2
+        beginning = [name for name in found if name.startswith("validation_loss at")]
+        assert beginning == ["validation_loss at 0", "validation_loss at 2", "validation_loss at 4"]
+        exact = [*beginning, "percent_remaining of the mask"]
+        assert {found[name] for name in exact} == {"same"}, (row["arm"], row["procedure"], found)
+        assert "outside" not in found.values()
 
 
-def test_the_same_curve_is_the_same_although_a_record_stores_fewer_digits(ticket):
+def test_the_same_curve_is_the_same_although_a_record_stores_fewer_digits(frame, ticket):
     loss = np.asarray(ticket["curve_validation_loss"], float) + 1e-9  # float64, as it is measured
     assert (loss != ticket["curve_validation_loss"]).all()
-    result = types.SimpleNamespace(curves={"iteration": np.array([0, 2, 4]), "validation_loss": loss})
-    found = outcomes(spot_check._curve(ticket, result))
-    assert set(found.values()) == {"same"} and len(found) == 2
+    again = {"curve_iteration": [0, 2, 4], "curve_validation_loss": loss}
+    found = outcomes(spot_check.compare(ticket, again, frame))
+    assert set(found.values()) == {"same"} and len(found) == 3
 
 
-@pytest.mark.parametrize(
-    ("device", "threads"), [("cpu, 1 thread(s)", 1), ("cpu, 3 thread(s)", 3), ("NVIDIA H200", 2)]
-)
-def test_a_run_is_retrained_on_as_many_threads_as_it_had_where_that_was_a_cpu(
-    store, frame, ticket, monkeypatch, device, threads
-):
-    seen, train, before = [], spot_check.training.train, torch.get_num_threads()
-    torch.set_num_threads(2)
-    monkeypatch.setattr(
-        spot_check.training, "train", lambda *a, **b: seen.append(torch.get_num_threads()) or train(*a, **b)
-    )
-    try:
-        spot_check.retrain(ticket | {"device": device}, frame, folder=store)
-        assert (seen, torch.get_num_threads()) == ([threads], 2)
-    finally:
-        torch.set_num_threads(before)
-
-
-def test_another_curve_another_seed_and_another_mask_are_outside(store, frame, ticket):
-    seeds = json.loads(ticket["seeds"]) | {"init": 1}
-    changes = (
-        curve(ticket, "validation_loss", 0, ticket["curve_validation_loss"][0] + 0.0002),
-        curve(ticket, "validation_loss", 1, ticket["curve_validation_loss"][1] + 0.0002),
-        {"seeds": json.dumps(seeds)},
+def test_another_curve_and_another_mask_are_outside(store, frame, ticket):
+    for change in (
+        curve(ticket, "validation_loss", 0, ticket["curve_validation_loss"][0] + 0.001),
+        curve(ticket, "validation_loss", 1, ticket["curve_validation_loss"][1] + 0.001),
         {"percent_remaining": ticket["percent_remaining"] + 1e-9},
-    )
-    for change in changes:
+    ):
         found = outcomes(spot_check.retrain(ticket | change, frame, folder=store))
         assert list(found.values()).count("outside") == 1, change
 
@@ -271,43 +253,114 @@ def test_another_curve_another_seed_and_another_mask_are_outside(store, frame, t
 def test_another_data_order_is_outside(store, frame, ticket, monkeypatch):
     monkeypatch.setattr(experiments.Run, "seeds", json.loads(ticket["seeds"]) | {"data_order": 7})
     found = outcomes(spot_check.retrain(ticket, frame, folder=store))
-    assert found["validation_loss at 0"] in ("same", "within")
-    assert [name for name in found if found[name] == "outside"] == [
-        "seed of data_order",
-        *(name for name in found if name in ("validation_loss at 2", "validation_loss at 4")),
-    ]
+    assert found["validation_loss at 0"] == "same"
+    assert found["validation_loss at 2"] == found["validation_loss at 4"] == "outside"
 
 
 def test_a_limit_compares_only_the_beginning_of_the_curve(store, frame, ticket):
     seen = []
     found = outcomes(spot_check.retrain(ticket, frame, limit=2, folder=store, progress=seen.append))
     assert seen == [0, 2] and "validation_loss at 2" in found and not set(spot_check.WHOLE_RUN) & set(found)
-    assert spot_check.iterations_of(ticket, 100) == spot_check.iterations_of(ticket, None) == 4
-    with pytest.raises(ValueError, match="multiple of 2, got 3"):
-        spot_check.iterations_of(ticket, 3)
+    assert [spot_check.iterations_of(ticket, limit) for limit in (1, 2, 3, 100, None)] == [2, 2, 4, 4, 4]
 
 
-def test_whole_runs_are_judged_by_the_noise_between_trials(store, frame, ticket):
-    assert {outcomes(spot_check.retrain(ticket, frame, folder=store))[n] for n in spot_check.WHOLE_RUN} == {
-        "not judged"
-    }  # two trials
-    others = [
-        ticket | {"trial": trial, "test_accuracy_at_end": ticket["test_accuracy_at_end"] + shift}
-        for trial, shift in ((1, 0.01), (2, -0.01))
-    ]
-    trials = pd.DataFrame([ticket, *others])
-    for shift, outcome in ((0.0, "same"), (0.05, "within"), (0.5, "outside")):
-        moved = ticket | {"test_accuracy_at_end": ticket["test_accuracy_at_end"] + shift}
-        found = {one.quantity: one for one in spot_check.retrain(moved, trials, folder=store)}
-        assert found["test_accuracy_at_end"].outcome == outcome
-    assert found["early_stop_iteration"].tolerance == 100  # no spread: what cannot be told apart still passes
+def trials(**changes):
+    """Five trials of one setting, evaluated at 0, 100, ..., 500; noise of 0.01 in losses and accuracies, 100 in early stop."""
+    rows = []
+    for trial, shift in enumerate((0.01, -0.01, 0.0, 0.005, -0.005)):
+        loss = np.array([2.3, 0.5, 0.3, 0.2, 0.15, 0.16]) + shift
+        row = synthetic.record(trial=trial, curve_iteration=100.0 * np.arange(6), curve_validation_loss=loss)
+        row |= {
+            "curve_test_accuracy": np.full(6, np.nan),
+            "early_stop_iteration": int(400 + 1e4 * shift),
+            "test_accuracy_at_end": 0.9 + shift,
+        }
+        rows.append(row | {"test_accuracy_at_early_stop": 0.9 + shift} | changes)
+    return rows
+
+
+def drifted(row, start=0.0, at_100=0.0, later=0.0, accuracy=0.0, stop=0):
+    loss = np.array([start, at_100, later, later, later, later]) + row["curve_validation_loss"]
+    measured = {name: row[name] + accuracy for name in spot_check.WHOLE_RUN if "accuracy" in name}
+    return (
+        row
+        | measured
+        | {"curve_validation_loss": loss, "early_stop_iteration": row["early_stop_iteration"] + stop}
+    )
+
+
+@pytest.mark.parametrize(
+    ("precision", "drift", "outside"),
+    [
+        ("float32", {"later": 0.004, "accuracy": 0.002, "stop": 100}, []),  # rounding has grown: no wolf
+        ("float32", {"at_100": 0.0002}, ["validation_loss at 100"]),
+        ("float32", {"start": 0.0005}, ["validation_loss at 0"]),
+        ("bfloat16", {"start": 0.002, "at_100": 0.01, "later": 0.004, "accuracy": 0.002, "stop": 100}, []),
+        ("bfloat16", {"start": 0.004}, ["validation_loss at 0"]),
+        ("bfloat16", {"later": 0.2}, ["mean validation_loss of 100 to 500"]),
+        ("float32", {"later": 0.2}, ["mean validation_loss of 200 to 500"]),
+        ("float32", {"accuracy": -0.2}, ["test_accuracy_at_early_stop", "test_accuracy_at_end"]),
+        ("float32", {"stop": 3000}, ["early_stop_iteration"]),
+    ],
+)
+def test_beginnings_are_held_strictly_and_the_rest_by_the_noise_of_trials(precision, drift, outside):
+    rows = trials(precision=precision)
+    found = outcomes(spot_check.compare(rows[0], drifted(rows[0], **drift), pd.DataFrame(rows)))
+    assert [name for name in found if found[name] == "outside"] == outside
+    assert "not judged" not in found.values()
+
+
+def test_without_three_sound_trials_noise_is_not_known_and_nothing_judged_by_it():
+    rows = trials()
+    rows[3]["diverged"] = rows[4]["diverged"] = rows[2]["diverged"] = True
+    found = outcomes(spot_check.compare(rows[0], drifted(rows[0], later=9, accuracy=9), pd.DataFrame(rows)))
+    judged = {name for name, outcome in found.items() if outcome != "not judged"}
+    assert judged == {"validation_loss at 0", "validation_loss at 100"}
+
+
+def test_only_trials_of_the_same_setting_are_noise():
+    rows = trials()
+    others = [row | {"pruning_round": 2, "test_accuracy_at_end": 0.1 * row["trial"]} for row in rows]
+    again = drifted(rows[0], accuracy=-0.2)
+    for frame in (pd.DataFrame(rows), pd.DataFrame(rows + others)):
+        assert outcomes(spot_check.compare(rows[0], again, frame))["test_accuracy_at_end"] == "outside"
+
+
+def retrained_store(**drift):
+    rows = [row | {"run_key": records.run_key(row)} for row in trials(precision="bfloat16")]
+    again = drifted(rows[1], **drift) | {"study": experiments.RETRAINED}
+    return pd.DataFrame([*rows, again | {"run_key": records.run_key(again)}]).assign(file="x.parquet")
+
+
+def test_runs_trained_again_elsewhere_are_held_against_their_originals():
+    sound = verify.check_retrained(retrained_store(start=0.0005, later=0.004, accuracy=0.002, stop=100))
+    assert sound.ok and "1 of 1 against" in sound.detail
+    assert all(part in sound.detail for part in ("at 0 0.0005", "early_stop_iteration 1e+02", "at_end 0.002"))
+    (problem,) = verify.check_retrained(retrained_store(start=0.1)).problems
+    assert (
+        "lenet winning_ticket" in problem
+        and "trial 1: validation_loss at 0 is 2.29, trained again 2.39" in problem
+    )
+    assert (
+        "0 of 1" in verify.check_retrained(retrained_store().query("trial != 1 or study != 'paper'")).detail
+    )
+
+
+def test_runs_trained_again_elsewhere_are_checked_where_there_are_any(store, monkeypatch):
+    monkeypatch.setattr(records, "read", lambda folder: retrained_store(start=0.1))
+    monkeypatch.setattr(verify.notebooks, "committed_problems", list)
+    found = {check.name: check for check in verify.checks(store)}
+    assert not found["retrained"].ok and found["notebooks"].ok
 
 
 def test_the_noise_tolerance_is_a_t_interval_of_a_difference():
-    values = pd.Series([1.0, 2.0, 3.0])
-    assert spot_check.noise_tolerance(values, 1) == pytest.approx(4.302653 * math.sqrt(2))
-    assert spot_check.noise_tolerance(values, 6) > 2 * spot_check.noise_tolerance(values, 1)
-    assert spot_check.noise_tolerance(values[:2], 1) is None
+    values = [1.0, 2.0, 3.0]
+    assert spot_check.noise_tolerance(values, 1, 0) == pytest.approx(4.302653 * math.sqrt(2))
+    assert spot_check.noise_tolerance(values, 6, 0) > 2 * spot_check.noise_tolerance(values, 1, 0)
+    assert (
+        spot_check.noise_tolerance([1.0, 1.0, 1.0], 1, 100) == 100
+    )  # no spread: what cannot be told apart passes
+    assert spot_check.noise_tolerance(values[:2], 1, 0) is None
 
 
 def test_what_is_not_a_number_is_outside():
