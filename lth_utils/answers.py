@@ -151,7 +151,7 @@ def figure(options):
     frame = _adopted()
     if name in WHILE_TRAINING:
         frame = records.curves(frame[frame["network"] == "lenet"])
-    drawn, table = getattr(plots, f"figure_{name}")(frame)
+    drawn, table = plots.figure(name, frame)
     plots.save(drawn, table, path.stem, folder=path.parent)
     points = {source: int((table["source"] == source).sum()) for source in ("ours", "paper")}
     print(f"{path} and .csv: {points['ours']} points of ours, {points['paper']} of the paper's")

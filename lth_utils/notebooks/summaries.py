@@ -14,7 +14,7 @@ import pandas as pd
 
 from lth_utils import ROOT, claims, paper, plots
 from lth_utils.claims.curves import curve_score
-from lth_utils.plots import style, tables
+from lth_utils.plots import printed, style, tables
 
 NAMES = paper.NETWORK_LABELS | {"vgg19": "VGG-19", "resnet18": "Resnet-18"}  # the ledger speaks of these too
 COST_HEADS = ("runs", "diverged", "million iterations", "wall hours", "processor hours")
@@ -118,7 +118,7 @@ def scores_table(frame: pd.DataFrame) -> Table:
         scores = curve_score(frame, figure, panel.paper)
         have = f"{scores['common_rungs'].sum()} of {scores['paper_rungs'].sum()}"
         agree = [
-            f"{tables.series_label(row)} {row['agreeing_rungs']} of {row['common_rungs']}"
+            f"{printed.series_label(row)} {row['agreeing_rungs']} of {row['common_rungs']}"
             for _, row in scores[scores["common_rungs"] > 0].iterrows()
         ]
         rows.append((figure, panel.paper, tables.METRICS[panel.metric], have, "; ".join(agree) or "not run"))

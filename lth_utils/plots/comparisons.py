@@ -9,7 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import pandas as pd
 
 from lth_utils.claims.statistics import decision, t_interval
-from lth_utils.plots import style, tables
+from lth_utils.paper import figures as paper_figures
+from lth_utils.plots import style
+from lth_utils.plots.printed import decimals, line, title
+from lth_utils.plots.tables import METRICS
 
 LAPTOP = f" ({style.LAPTOP})"
 PAPER = "the paper (digitized)"
@@ -40,11 +43,9 @@ def text(values: pd.DataFrame, metric: str) -> str:
     Accuracies in percent with two decimals, losses with four, iterations whole.
     """
     if not len(values):
-        return f"{tables.METRICS[metric]}: not evaluated at this scale\n"
-    heads = [*(f"trial {trial}" for trial in values.columns), "mean", "min", "max"]
-    summary = [values[trial] for trial in values.columns]
-    summary += [values.mean(axis=1), values.min(axis=1), values.max(axis=1)]
-    return _aligned(pd.concat(summary, axis=1).set_axis(heads, axis=1), metric)
+        return f"{METRICS[metric]}: not evaluated at this scale\n"
+    summary = {name: values.agg(name, axis=1) for name in ("mean", "min", "max")}
+    return _aligned(values.add_prefix("trial ").assign(**summary), metric)
 
 
 def at_iterations(table: pd.DataFrame, metric: str, iterations: Sequence[int]) -> str:
@@ -54,29 +55,22 @@ def at_iterations(table: pd.DataFrame, metric: str, iterations: Sequence[int]) -
     """
     means = _means(table[table["metric"] == metric])
     found = means.pivot_table(index="setting", columns="evaluation", values="mean", sort=False)
-    return _aligned(
-        found.reindex(columns=[iteration // 100 for iteration in iterations]).set_axis(
-            [f"{iteration:,}" for iteration in iterations], axis=1
-        ),
-        metric,
-    )
+    found = found.reindex(columns=[iteration // 100 for iteration in iterations])
+    return _aligned(found.set_axis([f"{iteration:,}" for iteration in iterations], axis=1), metric)
 
 
 def _aligned(values, metric):
-    unit = " (%)" if "accuracy" in metric else ""
-    title = f"{tables.METRICS[metric]}{unit}"
-    width = max(map(len, [*values.index, title])) + 1
-    lines = [f"{title:<{width}}" + "".join(f"{head:>9}" for head in values.columns)]
+    first = max(map(len, [*values.index, title(metric)])) + 1
+    lines = [line(title(metric), values.columns, first, 9)]
     for setting, row in values.iterrows():
-        lines.append(f"{setting:<{width}}" + "".join(f"{tables.decimals(metric, x):>9}" for x in row))
+        lines.append(line(setting, [decimals(metric, value) for value in row], first, 9))
     return "\n".join(lines) + "\n"
 
 
 def interval(values: Iterable[float], unit: str = "%") -> str:
     """The mean of one fraction per trial with its 95 % t-interval, as text in percent or, signed, in points."""
-    sign = "" if unit == "%" else "+"
-    found = t_interval(list(values))
-    mean, low, high = (f"{100 * value:{sign}.2f}" for value in (found.estimate, found.low, found.high))
+    found, sign = t_interval(list(values)), "" if unit == "%" else "+"
+    mean, low, high = (decimals("accuracy", value, sign) for value in (found.estimate, found.low, found.high))
     return f"{mean} {unit}, 95 % interval {low} to {high}"
 
 
@@ -89,8 +83,8 @@ def verdict(values: Iterable[float], lower: float, upper: float) -> str:
 
 def paper_range(network: str, metric: str) -> str:
     """The paper's dense network as one line of text; ValueError where the paper plots no such metric."""
-    (row,) = tables.paper_dense(network, metric).itertuples()
-    mean, low, high = (tables.decimals(metric, value) for value in (row.mean, row.minimum, row.maximum))
+    (row,) = paper_figures.dense(network, metric).itertuples()
+    mean, low, high = (decimals(metric, value) for value in (row.mean, row.minimum, row.maximum))
     return f"{PAPER}: mean {mean}, minimum {low}, maximum {high}\n"
 
 
@@ -98,9 +92,9 @@ def lowest_mean(table: pd.DataFrame) -> str:
     """Where the mean curve of each setting, and the paper's, is lowest, as text; for one metric of learning curves."""
     means = _means(table)
     rows = means.loc[means.groupby("setting", sort=False)["mean"].idxmin()]
-    lines = [f"lowest {tables.METRICS[rows['metric'].iloc[0]].lower()} of the mean curve"]
+    lines = [f"lowest {METRICS[rows['metric'].iloc[0]].lower()} of the mean curve"]
     for row in rows.itertuples():
-        lines.append(f"{row.setting:<28}{tables.decimals(row.metric, row.mean)} at {100 * row.evaluation:,}")
+        lines.append(f"{row.setting:<28}{decimals(row.metric, row.mean)} at {100 * row.evaluation:,}")
     return "\n".join(lines) + "\n"
 
 
@@ -110,16 +104,18 @@ def inside_paper_bars(table: pd.DataFrame) -> pd.DataFrame:
     table: of `plots.learning_curves(..., paper_dense=True)` or `plots.compare_settings`, or several together.
     """
     both = _beside_paper(table).dropna(subset="minimum_paper")
-    inside = both["mean"].between(both["minimum_paper"], both["maximum_paper"])
-    groups = inside.groupby([both["metric"], both["setting"]], sort=False)
-    return groups.agg(lambda held: f"{held.sum()} of {len(held)}").unstack(sort=False)
+    held = both["mean"].between(both["minimum_paper"], both["maximum_paper"])
+    return _per_setting(both, held, lambda held: f"{held.sum()} of {len(held)}")
 
 
 def distance_from_paper(table: pd.DataFrame) -> pd.DataFrame:
     """Per metric and setting: root mean square distance of our mean curve from the paper's, over shared evaluations."""
     both = _beside_paper(table)
-    squares = (both["mean"] - both["mean_paper"]) ** 2
-    return (squares.groupby([both["metric"], both["setting"]], sort=False).mean() ** 0.5).unstack(sort=False)
+    return _per_setting(both, (both["mean"] - both["mean_paper"]) ** 2, "mean") ** 0.5
+
+
+def _per_setting(both, values, summary):
+    return values.groupby([both["metric"], both["setting"]], sort=False).agg(summary).unstack(sort=False)
 
 
 def _means(table):

@@ -15,10 +15,12 @@ from lth_utils.claims.statistics import decision, t_interval
 from lth_utils.plots import style, tables
 from lth_utils.plots.comparisons import VERDICTS
 from lth_utils.plots.panels import Drawing
+from lth_utils.plots.printed import decimals, line
 
 COLUMNS = 5
-METRICS = ("test_accuracy_at_early_stop", "early_stop_iteration")
-SHORT_LABELS = {METRICS[0]: "Accuracy at\nearly-stop", METRICS[1]: "Early-stop\niteration"}
+ACCURACY, ITERATION, AT_END = "test_accuracy_at_early_stop", "early_stop_iteration", "test_accuracy_at_end"
+PANELS = {ACCURACY: "Accuracy at\nearly-stop", ITERATION: "Early-stop\niteration"}
+RANKED = {ACCURACY: "at early-stop (pp)", AT_END: "at the end (pp)", ITERATION: "iterations earlier"}
 READ_AT = 17.0  # percent of weights
 RUNGS = [paper.percent_remaining("lenet", pruning_round) for pruning_round in (0, 3, 7)]  # that have a tick
 LAST_RUNG = 12.0  # percent; a fault that prunes faster goes on, the correct protocol does not
@@ -35,50 +37,41 @@ def small_multiples(
     -> y axis, shared by all panels; where the mean accuracy under a fault leaves it, the panel says how far it goes.
     """
     by = ["variant", "setting", "pruning_round", "percent_remaining"]
-    frame = frame[frame["percent_remaining"] > LAST_RUNG]
-    table = pd.concat([tables.over_trials(frame, metric, by).assign(metric=metric) for metric in METRICS])
-    width = min(len(order), COLUMNS)
-    blocks = math.ceil(len(order) / width)
+    frame, hue = frame[frame["percent_remaining"] > LAST_RUNG], style.color(frame["network"].iloc[0])
+    table = pd.concat([tables.over_trials(frame, metric, by).assign(metric=metric) for metric in PANELS])
+    width, blocks = min(len(order), COLUMNS), math.ceil(len(order) / COLUMNS)
     figure = style.new_figure(2 * blocks, 2, height=1.12 if blocks > 1 else 1.5)
     axes = figure.subplots(2 * blocks, width, squeeze=False, sharex=True)
-    for place in range(blocks * width):
-        column = [axes[2 * (place // width) + row, place % width] for row in range(2)]
-        if place >= len(order):
-            for ax in column:
-                ax.set_axis_off()
-            continue
-        for ax, metric in zip(column, METRICS):
-            shown = table[(table["metric"] == metric) & table["variant"].isin(["", order[place]])]
-            _panel(ax, shown, frame["network"].iloc[0], metric, (limits or {}).get(metric))
-            if place % width == 0:
-                ax.set_ylabel(SHORT_LABELS[metric])
-            elif limits:
-                ax.tick_params(labelleft=False)
-        column[1].tick_params(labelbottom=place + width >= len(order))
-        setting = shown.loc[shown["variant"] == order[place], "setting"].iloc[0]
-        style.remark(column[0], setting)
+    for ax in axes.ravel():
+        ax.set_axis_off()
+    for place, variant in enumerate(order):
+        row, column = 2 * (place // width), place % width
+        for ax, (metric, label) in zip(axes[row : row + 2, column], PANELS.items()):
+            ax.set_axis_on()
+            lines = [table[table["metric"].eq(metric) & table["variant"].eq(name)] for name in ("", variant)]
+            _panel(ax, lines, (style.DENSE, hue), metric, limits)
+            ax.set_ylabel("" if column else label)
+            ax.tick_params(labelleft=not (column and limits))
+        ax.tick_params(labelbottom=place + width >= len(order))
+        style.remark(axes[row, column], lines[1]["setting"].iloc[0])
     figure.supxlabel("Percent of Weights Remaining", fontsize=8)
-    hue = style.color(frame["network"].iloc[0])
-    style.legend(
-        figure,
-        [style.sample("correct protocol", color=style.DENSE), style.sample("with the fault", color=hue)],
-    )
+    names = {"correct protocol": style.DENSE, "with the fault": hue}
+    style.legend(figure, [style.sample(name, color=shown) for name, shown in names.items()])
     return figure, table[table["variant"].isin(["", *order])].reset_index(drop=True)
 
 
-def _panel(ax, rows, network, metric, limits):
-    for variant, line in sorted(rows.groupby("variant"), key=lambda group: group[0] != ""):
-        hue = style.color(network) if variant else style.DENSE
-        x = line["percent_remaining"]
-        ax.vlines(x, line["minimum"], line["maximum"], color=hue, linewidth=0.7, alpha=0.6)
-        ax.plot(x, line["mean"], color=hue, linewidth=1.1, marker="o", markersize=1.8)
+def _panel(ax, lines, hues, metric, limits):
+    for rows, hue in zip(lines, hues):
+        x = rows["percent_remaining"]
+        ax.vlines(x, rows["minimum"], rows["maximum"], color=hue, linewidth=0.7, alpha=0.6)
+        ax.plot(x, rows["mean"], color=hue, linewidth=1.1, marker="o", markersize=1.8)
     style.percent_axis(ax, RUNGS)
-    ax.set_xlim(108, LAST_RUNG)
+    ax.set(xlim=(108, LAST_RUNG), xlabel="")
     ax.set_xticks(RUNGS, [style.percent(rung) for rung in RUNGS])
-    ax.set_xlabel("")
+    limits = (limits or {}).get(metric)
     style.value_axis(ax, metric, "", limits)
     ax.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5]))
-    worst = line["mean"].min()
+    worst = rows["mean"].min()
     if limits and worst < limits[0]:
         text = f"down to {worst:.3f}"
         ax.text(0.97, 0.06, text, transform=ax.transAxes, fontsize=6, ha="right", color=style.NEUTRAL)
@@ -105,47 +98,38 @@ def costs(frame: pd.DataFrame) -> pd.DataFrame:
     Read at the correct protocol's rung nearest to READ_AT. Columns: variant, setting, trials and, for each metric
     (accuracy and iteration at early-stop, accuracy at the end), the mean cost and its 95 % t-interval.
     """
-    rungs = frame.loc[frame["variant"] == "", "percent_remaining"]
-    rung = tables.nearest_rung(rungs.unique(), READ_AT, factor=1.1)
-    names = frame.drop_duplicates("variant").set_index("variant")["setting"].drop("")
-    table = pd.DataFrame({"variant": names.index, "setting": names.to_numpy(), "percent_remaining": rung})
-    for metric in (*METRICS, "test_accuracy_at_end"):
+    rung = tables.nearest_rung(
+        frame.loc[frame["variant"] == "", "percent_remaining"].unique(), READ_AT, factor=1.1
+    )
+    table = frame.loc[frame["variant"] != "", ["variant", "setting"]].drop_duplicates(ignore_index=True)
+    table["percent_remaining"] = rung
+    for metric in (*PANELS, AT_END):
         values = at_percent(frame, metric, rung)
-        pairs = [(values.loc[""] - values.loc[name]).dropna() for name in names.index]
-        found = [t_interval(pair.tolist()) for pair in pairs]
+        found = [t_interval((values.loc[""] - values.loc[name]).dropna()) for name in table["variant"]]
         table["trials"] = [interval.trials for interval in found]
         for part in ("estimate", "low", "high"):
             table[f"{metric}_{part}"] = [getattr(interval, part) for interval in found]
-    return table.sort_values(f"{METRICS[0]}_estimate", ascending=False, ignore_index=True)
+    return table.sort_values(f"{ACCURACY}_estimate", ascending=False, ignore_index=True)
 
 
 def ranking(table: pd.DataFrame) -> str:
     """The table of `costs` as plain text, dearest fault first: accuracies in percentage points, losses positive."""
-    width = table["setting"].str.len().max() + 2
-    heads = ("at early-stop (pp)", "at the end (pp)", "iterations earlier")
-    lines = [f"{'fault':<{width}}" + "".join(f"{head:>26}" for head in heads) + "    n"]
+    first = table["setting"].str.len().max() + 2
+    lines = [line("fault", RANKED.values(), first, 26) + "    n"]
     for row in table.to_dict("records"):
-        cells = [
-            _cell(row, metric) for metric in (METRICS[0], "test_accuracy_at_end", "early_stop_iteration")
-        ]
-        lines.append(f"{row['setting']:<{width}}" + "".join(f"{cell:>26}" for cell in cells))
-        lines[-1] += f"{row['trials']:>5}"
+        cells = [_cell(row, metric) for metric in RANKED]
+        lines.append(line(row["setting"], cells, first, 26) + f"{row['trials']:>5}")
     return "\n".join(lines)
 
 
 def _cell(row, metric):
-    estimate, low, high = (row[f"{metric}_{part}"] for part in ("estimate", "low", "high"))
-    if "accuracy" in metric:
-        texts = [f"{100 * value:+.2f}" for value in (estimate, low, high)]
-    else:
-        texts = [f"{value:+.0f}" for value in (estimate, low, high)]
-    return texts[0] if math.isnan(low) else f"{texts[0]} [{texts[1]}, {texts[2]}]"
+    mean, low, high = (decimals(metric, row[f"{metric}_{part}"], "+") for part in ("estimate", "low", "high"))
+    return mean if low == "-" else f"{mean} [{low}, {high}]"
 
 
 def judged(table: pd.DataFrame, variant: str, least: float) -> str:
     """Whether a fault costs at least so much accuracy (a fraction) at early-stop, decided by its interval."""
     (row,) = table[table["variant"] == variant].to_dict("records")
-    ends = row[f"{METRICS[0]}_low"], row[f"{METRICS[0]}_high"]
-    word = VERDICTS[decision(*ends, least, math.inf)]
+    word = VERDICTS[decision(row[f"{ACCURACY}_low"], row[f"{ACCURACY}_high"], least, math.inf)]
     asked = f"asked for at least {100 * least:.2f} pp"
-    return f"{row['setting']}: {_cell(row, METRICS[0])} pp, n={row['trials']}; {asked}: {word}"
+    return f"{row['setting']}: {_cell(row, ACCURACY)} pp, n={row['trials']}; {asked}: {word}"

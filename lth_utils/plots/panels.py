@@ -1,7 +1,7 @@
-"""What is drawn on one set of axes: a metric over P_m, curves while training, settings compared.
+"""What is drawn on one set of axes: a metric over P_m, differences over P_m, curves while training, settings compared.
 
-Each function takes tidy records and returns (figure, table); without axes it makes a small figure of its own. Bars
-are minimum to maximum over trials, faint dots or lines single trials, grey the paper's own curves.
+Each function takes axes and tidy records and returns the table of what it drew. Bars are minimum to maximum over trials,
+faint dots or lines single trials, grey the paper's own curves.
 """
 
 import textwrap
@@ -13,72 +13,74 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lth_utils import paper
-from lth_utils.plots import style, tables
+from lth_utils.paper import figures as paper_figures
+from lth_utils.paper.figures import DRAWN
+from lth_utils.plots import printed, style, tables
 
 Drawing = tuple[Figure, pd.DataFrame]
 TICKET = "winning_ticket"
 PALE = {"color": "#C4C4C4", "linewidth": 2.6}  # the paper beside a ramp that passes through grey itself
 
 
-@style.styled
-def against_percent_remaining(
+def over_percent(
+    ax: Axes,
     frame: pd.DataFrame,
     metric: str,
-    *,
-    ax: Axes | None = None,
     paper_panel: tuple[str, str] | None = None,
     scale: str = "log",
     limits: tuple[float, float] | None = None,
-) -> Drawing:
+) -> pd.DataFrame:
     """One metric over P_m: a line per network, arm and procedure of the frame, the dense network first, in black.
 
     paper_panel: (figure, panel) of the paper whose own curves are drawn in grey underneath.
     scale: of the P_m axis, "log" or "linear" (Figure 4c).
     limits: of the y axis; without them it follows the data, and iterations start at 0.
     """
-    own = ax is None
-    ax = style.new_figure().subplots() if own else ax
     parts = [tables.by_percent_remaining(frame, metric)] if len(frame) else []
-    parts += [tables.paper_rows(*paper_panel, metric)] if paper_panel else []
+    parts += [paper_figures.panel_points(*paper_panel, metric)] if paper_panel else []
     table = pd.concat(parts, ignore_index=True)
     ours, theirs = (table[table["source"] == source] for source in ("ours", "paper"))
-    for _, rows in theirs.groupby(tables.SERIES, sort=False):
+    for _, rows in theirs.groupby(DRAWN, sort=False):
         _draw_paper(ax, rows, "percent_remaining")
-    for _, rows in ours.groupby(tables.SERIES, sort=False):
+    for _, rows in ours.groupby(DRAWN, sort=False):
         _draw_series(ax, rows)
     style.percent_axis(ax, ladder(table), scale)
     style.value_axis(ax, metric, tables.METRICS[metric], limits)
     _label_networks(ax, theirs if len(theirs) else ours, set(ours["network"]))
-    if own:
-        style.legend(ax.figure, handles(table))
-    return ax.figure, table
+    return table
 
 
 def _draw_series(ax, rows):
     """One series of ours: every trial as a faint dot, bars from minimum to maximum, the line of means on top."""
     first = rows.iloc[0]
-    look = style.line(first["network"], first["arm"], first["procedure"])
-    x = rows["percent_remaining"]
-    draw_trials(ax, rows, look["color"])
-    ax.vlines(x, rows["minimum"], rows["maximum"], color=look["color"], linewidth=0.7, alpha=0.6, zorder=3)
-    ax.plot(x, rows["mean"], **look, zorder=4)
+    look = style.line(*first[DRAWN])
+    _trial_dots(ax, rows, look["color"])
+    _bars(ax, rows, "percent_remaining", color=look["color"], linewidth=0.7, alpha=0.6, zorder=3)
+    ax.plot(rows["percent_remaining"], rows["mean"], **look, zorder=4)
     late = rows[rows["censored"] > 0]
     ax.plot(late["percent_remaining"], late["mean"], color=look["color"], **style.CENSORED, zorder=5)
-    dense = rows[x > 99.95] if first["arm"] == TICKET else rows[:0]
-    ax.plot(dense["percent_remaining"], dense["mean"], "s", color=style.DENSE, markersize=3.6, zorder=5)
-    ax.vlines(dense["percent_remaining"], dense["minimum"], dense["maximum"], color=style.DENSE, linewidth=1)
+    dense = rows[rows["percent_remaining"] > 99.95] if first["arm"] == TICKET else rows[:0]
+    ax.plot(dense["percent_remaining"], dense["mean"], **style.DENSE_POINT, zorder=5)
+    _bars(ax, dense, "percent_remaining", color=style.DENSE, linewidth=1)
 
 
-def draw_trials(ax: Axes, rows: pd.DataFrame, hue, beside: float = 1.0) -> None:
+def _bars(ax, rows, x, ends=("minimum", "maximum"), **look):
+    ax.vlines(rows[x], rows[ends[0]], rows[ends[1]], **look)
+
+
+def _trial_dots(ax, rows, hue, beside=1.0):
     """Every trial of every row as a faint dot over `beside` times its P_m."""
-    pairs = zip(rows["percent_remaining"], rows["trial_values"], strict=True)
-    dots = [(beside * place, float(value)) for place, values in pairs for value in values.split()]
+    dots = [
+        (beside * row.percent_remaining, value)
+        for row in rows.itertuples()
+        for value in tables.values_of(row)
+    ]
     ax.plot(*np.transpose(dots), ".", color=hue, markersize=4, alpha=0.5, markeredgewidth=0, zorder=3)
 
 
 def _draw_paper(ax, rows, x, **look):
     first = rows.iloc[0]
-    ax.vlines(rows[x], rows["minimum"], rows["maximum"], color=style.PAPER_BAR, linewidth=2.2, zorder=1)
+    _bars(ax, rows, x, color=style.PAPER_BAR, linewidth=2.2, zorder=1)
     ax.plot(rows[x], rows["mean"], **(style.paper_line(first["arm"], first["procedure"]) | look))
 
 
@@ -89,16 +91,11 @@ def _label_networks(ax, table, ours):
     """
     tickets = table[table["arm"] == TICKET].dropna(subset=["mean"])
     ends = tickets.loc[tickets.groupby("network")["percent_remaining"].idxmin()]
-    labels = [
-        (
-            paper.NETWORK_LABELS[end.network],
-            style.color(end.network) if end.network in ours else style.PAPER,
-            end.mean,
+    hues = [style.color(network) if network in ours else style.PAPER for network in ends["network"]]
+    if len(ends) > 1:
+        style.margin_labels(
+            ax, list(zip(ends["network"].map(paper.NETWORK_LABELS), hues, ends["mean"], strict=True))
         )
-        for end in ends.itertuples()
-    ]
-    if len(labels) > 1:
-        style.margin_labels(ax, labels)
 
 
 def ladder(table: pd.DataFrame) -> Iterable[float]:
@@ -109,24 +106,20 @@ def ladder(table: pd.DataFrame) -> Iterable[float]:
     return (iterative if len(iterative) else table)["percent_remaining"]
 
 
-def handles(table):
+def handles(table: pd.DataFrame) -> list:
     """Legend entries of what a table over P_m holds, in the same order everywhere."""
     ours = table[table["source"] == "ours"]
     shown = ours if len(ours) else table
-    networks = shown["network"].unique()
-    entries = []
+    networks, entries = shown["network"].unique(), []
     for arm, procedure in dict.fromkeys(zip(shown["arm"], shown["procedure"], strict=True)):
-        look = style.line(networks[0], arm, procedure)
-        if not len(ours):
-            look = style.paper_line(arm, procedure) | {"zorder": 1}
-        elif len(networks) > 1:
-            hollow = look["markerfacecolor"] == "white"
-            look |= {"color": style.NEUTRAL, "markeredgecolor": style.NEUTRAL}
-            look["markerfacecolor"] = "white" if hollow else style.NEUTRAL
-        label = tables.series_label({"arm": arm, "procedure": procedure})
-        entries.append(style.sample(label if len(ours) else f"the paper's {label}", **look))
+        label = printed.series_label({"arm": arm, "procedure": procedure})
+        if len(ours):
+            look = style.line(networks[0], arm, procedure, hue=style.NEUTRAL if len(networks) > 1 else None)
+        else:
+            label, look = f"the paper's {label}", style.paper_line(arm, procedure) | {"zorder": 1}
+        entries.append(style.sample(label, **look))
     if (ours["percent_remaining"] > 99.95).any():
-        entries.append(style.sample("dense", color=style.DENSE, marker="s", linestyle="none", markersize=3.6))
+        entries.append(style.sample("dense", **style.DENSE_POINT))
     if "censored" in ours and (ours["censored"] > 0).any():
         entries.append(style.sample("minimum at last evaluation", color=style.NEUTRAL, **style.CENSORED))
     if len(ours) and (table["source"] == "paper").any():
@@ -134,15 +127,39 @@ def handles(table):
     return entries
 
 
+def difference(ax: Axes, frame: pd.DataFrame, metric: str, arm_a: str, arm_b: str) -> pd.DataFrame:
+    """arm_a - arm_b within each trial over P_m: every trial as a faint dot, the mean, and its 95 % t-interval as a bar
+    from three trials on (of two, it would dwarf everything else).
+
+    Where the bar leaves zero aside, the arms differ at that rung. Accuracies in percentage points.
+    """
+    table = tables.paired(frame, metric, arm_a, arm_b)
+    ax.axhline(0, color=style.DENSE, linewidth=0.6)
+    for (network, procedure), rows in table.groupby(["network", "procedure"], sort=False):
+        look = style.line(network, arm_a, procedure) | {"linestyle": "none"}
+        label = printed.with_procedure(paper.NETWORK_LABELS[network], procedure)
+        _trial_dots(ax, rows, look["color"], beside=0.94)
+        ends = ("interval_low", "interval_high")
+        _bars(ax, rows[rows["trials"] > 2], "percent_remaining", ends, color=look["color"], linewidth=1.0)
+        ax.plot(rows["percent_remaining"], rows["mean"], **look, label=label)
+    if "accuracy" in metric:
+        ax.yaxis.set_major_formatter(lambda value, _: f"{100 * value:+.3g}" if value else "0")
+    else:
+        style.iteration_ticks(ax.yaxis)
+    ax.set_ylabel(tables.METRICS[metric] + "\n(percentage points)" * ("accuracy" in metric))
+    style.remark(ax, f"{style.ARM_LABELS[arm_a]}\nminus {style.ARM_LABELS[arm_b]}")
+    return table
+
+
 def while_training(ax: Axes, curves: pd.DataFrame, metric: str, paper_panel=None) -> pd.DataFrame:
     """One metric while training: a line per arm and rung of the curves, a pale band from minimum to maximum.
 
     Iterations at which not every trial of a line was evaluated are left out; paper_panel (figure, panel) is drawn
-    in grey underneath. Returns the table.
+    in grey underneath.
     """
-    by = [*tables.SERIES, "percent_remaining"]
+    by = [*DRAWN, "percent_remaining"]
     parts = [tables.by_iteration(curves, metric, by)] if len(curves) else []
-    parts += [tables.paper_rows(*paper_panel, metric)] if paper_panel else []
+    parts += [paper_figures.panel_points(*paper_panel, metric)] if paper_panel else []
     table = pd.concat(parts, ignore_index=True)
     for (source, _, arm, _, rung), rows in table.groupby(["source", *by], sort=False):
         if source == "paper":
@@ -161,7 +178,7 @@ def rung_handles(table: pd.DataFrame) -> list:
     entries = []
     ours = table[table["source"] == "ours"]
     for arm, rung in dict.fromkeys(zip(ours["arm"], ours["percent_remaining"], strict=True)):
-        remark = {"dense": " (dense)", TICKET: ""}.get(arm, f" ({style.ARM_LABELS[arm]})")
+        remark = "" if arm == TICKET else f" ({style.ARM_LABELS[arm]})"
         look = {"color": style.rung_color(rung), "linestyle": style.LINES[arm]}
         entries.append(style.sample(f"{style.percent(rung)} %{remark}", **look))
     if (table["source"] == "paper").any():
@@ -179,14 +196,17 @@ def trial_handles(network: str, with_paper: bool, dots: bool = False) -> list:
     return entries
 
 
-def trials_and_mean(ax: Axes, curves: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """Learning curves of one setting: a thin line per trial and the mean of all trials on top. Returns the table."""
-    by = ["network", "setting"]
+def trials_and_mean(
+    ax: Axes, curves: pd.DataFrame, metric: str, paper_until: int | None = None
+) -> pd.DataFrame:
+    """Learning curves of one setting: a thin line per trial and the mean of all trials on top.
+
+    paper_until: the paper's dense Lenet, where it plots this metric, is drawn in grey up to that iteration.
+    """
+    by, hue = ["network", "setting"], style.color(curves["network"].iloc[0])
     finite = curves[np.isfinite(curves[metric])]
     single = finite[[*by, "trial", "replicate", "iteration", metric]].rename(columns={metric: "mean"})
-    single = single.assign(metric=metric, source="trial")
     table = tables.by_iteration(finite, metric, by)
-    hue = style.color(curves["network"].iloc[0])
     for _, rows in single.groupby(["trial", "replicate"]):
         ax.plot(rows["iteration"], rows["mean"], color=hue, linewidth=0.7, alpha=0.4)
     ax.plot(table["iteration"], table["mean"], color=hue, linewidth=1.4)
@@ -194,30 +214,32 @@ def trials_and_mean(ax: Axes, curves: pd.DataFrame, metric: str) -> pd.DataFrame
     if lost and "loss" in metric:
         text = f"loss of {lost} trials\nnot finite"
         ax.text(0.97, 0.95, text, transform=ax.transAxes, ha="right", va="top", fontsize=7)
-    return pd.concat([table, single], ignore_index=True)
+    parts = [table, single.assign(metric=metric, source="trial")]
+    if paper_until:
+        theirs = paper_figures.dense_curve(metric).assign(setting=curves["setting"].iloc[0])
+        parts.append(theirs[theirs["iteration"] <= paper_until])
+        ax.plot(parts[-1]["iteration"], parts[-1]["mean"], color=style.PAPER, zorder=1)
+    return pd.concat(parts, ignore_index=True)
 
 
 def settings_strip(ax: Axes, frame: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """One metric per setting: a dot per trial, a bar from minimum to maximum, a dash at the mean. Returns the table.
+    """One metric per setting: a dot per trial, a bar from minimum to maximum, a dash at the mean.
 
     The paper's dense network, where it plots this metric, is the grey line across with its own bar as a grey band.
     """
-    table = tables.over_trials(frame, metric, ["network", "setting"])
-    table["setting"] = pd.Categorical(table["setting"], frame["setting"].unique(), ordered=True)
-    table = table.sort_values("setting", ignore_index=True).astype({"setting": str})
-    places = np.arange(len(table))
-    hue = style.color(frame["network"].iloc[0])
-    theirs = tables.paper_dense(frame["network"].iloc[0], metric)
+    table, hue = tables.by_setting(frame, metric), style.color(frame["network"].iloc[0])
+    theirs = paper_figures.dense(frame["network"].iloc[0], metric)
     for row in theirs.itertuples():
         ax.axhspan(row.minimum, row.maximum, color=style.PAPER_BAR, alpha=0.5, linewidth=0, zorder=0)
         ax.axhline(row.mean, color=style.PAPER, zorder=1)
-    ax.vlines(places, table["minimum"], table["maximum"], color=hue, linewidth=0.8)
-    ax.plot(places, table["mean"], "_", color=hue, markersize=14, markeredgewidth=1.4)
-    for place, values in zip(places, table["trial_values"], strict=True):
-        numbers = [float(value) for value in values.split()]
-        ax.plot([place] * len(numbers), numbers, "o", color=hue, alpha=0.5, markersize=3, markeredgewidth=0)
-    width = max(6, 24 // len(places))
-    ax.set_xticks(places, [textwrap.fill(setting, width) for setting in table["setting"]])
+    ax.vlines(table.index, table["minimum"], table["maximum"], color=hue, linewidth=0.8)
+    ax.plot(table.index, table["mean"], "_", color=hue, markersize=14, markeredgewidth=1.4)
+    for row in table.itertuples():
+        values = tables.values_of(row)
+        look = {"color": hue, "alpha": 0.5, "markersize": 3, "markeredgewidth": 0}
+        ax.plot([row.Index] * len(values), values, "o", **look)
+    width = max(6, 24 // len(table))
+    ax.set_xticks(table.index, [textwrap.fill(setting, width) for setting in table["setting"]])
     ax.set_xlim(-0.6, len(table) - 0.4)
     style.value_axis(ax, metric, tables.METRICS[metric])
-    return pd.concat([table.assign(metric=metric, source="ours"), theirs], ignore_index=True)
+    return pd.concat([table, theirs], ignore_index=True)

@@ -16,7 +16,7 @@ from PIL import Image
 from lth_utils import ROOT, records
 from lth_utils.plots import style
 from lth_utils.plots.panels import Drawing
-from lth_utils.plots.tables import alt_text
+from lth_utils.plots.printed import alt_text
 
 
 @style.styled

@@ -37,6 +37,7 @@ PROCEDURE_LABELS = {  # in the order of every legend; dropout (Figure 6) is draw
 }
 LINES = {"dense": "-", "winning_ticket": "-", "random_reinit": (0, (4, 2)), "random_sparsity": (0, (1, 1.5))}
 MARKERS = {"dense": "s", "winning_ticket": "o", "random_reinit": "o", "random_sparsity": "x"}
+DENSE_POINT = {"color": DENSE, "marker": "s", "linestyle": "none", "markersize": 3.6}
 CENSORED = {
     "marker": "^",
     "markerfacecolor": "white",
@@ -44,16 +45,15 @@ CENSORED = {
     "markeredgewidth": 0.8,
     "linestyle": "none",
 }
-PAPER_GREYS = {"iterative": PAPER, "one_shot": "#ADADAD", "continued": "#555555", "dropout": "#555555"}
-LAPTOP = "laptop scale"  # what every number and picture of profile "quick" is marked with
-SHARED_TICKS = (100, 50, 20, 10, 5, 2, 1)  # where networks with different ladders share a panel
-LIGHTNESS = {  # share of white, or of black below zero
+LIGHTNESS = {
     "iterative": 0.0,
     "one_shot": 0.5,
     "continued": -0.5,
     "dropout": -0.5,
-}
-
+}  # share of white, or of black
+PAPER_GREYS = {"iterative": PAPER, "one_shot": "#ADADAD", "continued": "#555555", "dropout": "#555555"}
+LAPTOP = "laptop scale"  # what every number and picture of profile "quick" is marked with
+SHARED_TICKS = (100, 50, 20, 10, 5, 2, 1)  # where networks with different ladders share a panel
 SETTINGS = {
     "font.size": 8,
     "axes.labelsize": 8,
@@ -91,18 +91,11 @@ def color(network: str, procedure: str = "iterative") -> tuple[float, float, flo
     return tuple(toward * abs(share) + (1 - abs(share)) * channel for channel in colors.to_rgb(HUES[network]))
 
 
-def line(network: str, arm: str, procedure: str = "iterative") -> dict:
-    """Arguments of Axes.plot for one series of ours."""
-    hue = color(network, procedure) if arm != "dense" else DENSE
-    hollow = arm == "random_reinit"
-    return {
-        "color": hue,
-        "linestyle": LINES[arm],
-        "marker": MARKERS[arm],
-        "markerfacecolor": "white" if hollow else hue,
-        "markeredgecolor": hue,
-        "markeredgewidth": 0.8,
-    }
+def line(network: str, arm: str, procedure: str = "iterative", hue=None) -> dict:
+    """Arguments of Axes.plot for one series of ours, in the network's hue or in another."""
+    hue = hue or color(network, procedure)
+    look = {"color": hue, "linestyle": LINES[arm], "marker": MARKERS[arm], "markeredgewidth": 0.8}
+    return look | {"markerfacecolor": "white" if arm == "random_reinit" else hue, "markeredgecolor": hue}
 
 
 def paper_line(arm: str, procedure: str) -> dict:

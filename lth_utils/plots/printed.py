@@ -1,0 +1,139 @@
+"""Drawn tables as plain text of fixed decimals: at named rungs, as intervals, and in words for who cannot see them."""
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from lth_utils import paper
+from lth_utils.paper.figures import DRAWN
+from lth_utils.plots import style
+from lth_utils.plots.tables import METRICS, nearest_rung
+
+
+def decimals(metric: str, value: float, sign: str = "") -> str:
+    """A value as a reader wants it: iterations whole, accuracies in percent with two decimals, losses with four.
+
+    sign: "+" for differences.
+    """
+    if pd.isna(value):
+        return "-"
+    if "accuracy" in metric:
+        return f"{100 * value:{sign}.2f}"
+    return f"{value:{sign}.{4 if 'loss' in metric else 0}f}"
+
+
+def title(metric: str) -> str:
+    """The metric's label with its unit."""
+    return METRICS[metric] + " (%)" * ("accuracy" in metric)
+
+
+def line(name: str, cells: Iterable[str], first: int, width: int) -> str:
+    """A row of a printed table: the name in `first` characters, every cell to the right of `width`."""
+    return f"{name:<{first}}" + "".join(f"{cell:>{width}}" for cell in cells)
+
+
+def with_procedure(name: str, procedure: str) -> str:
+    """The name and how the mask was found, of which iterative pruning goes without saying."""
+    return name if procedure in ("", "iterative") else f"{name}, {style.PROCEDURE_LABELS[procedure]}"
+
+
+def series_label(row) -> str:
+    """What a reader calls a series: "Lenet winning ticket, one-shot"."""
+    network, arm, procedure = (row.get(name) if isinstance(row.get(name), str) else "" for name in DRAWN)
+    words = [paper.NETWORK_LABELS.get(network, network), style.ARM_LABELS.get(arm, arm)]
+    label = with_procedure(" ".join(filter(None, words)), procedure)
+    return f"{label} [{row['setting']}]" if isinstance(row.get("setting"), str) else label
+
+
+def _series(table):
+    """(metric, panel, source, name, rows) of each drawn series in drawing order."""
+    named = [
+        "panel",
+        "metric",
+        "source",
+        *DRAWN,
+        "setting",
+        *(["percent_remaining"] if "iteration" in table else []),
+    ]
+    by = [name for name in named if name in table]
+    for values, rows in table.groupby(by, sort=False, dropna=False):
+        keys = dict(zip(by, values, strict=True))
+        rung = f" at {style.percent(keys['percent_remaining'])} %" if "percent_remaining" in keys else ""
+        yield keys["metric"], keys.get("panel"), keys["source"], series_label(keys) + rung, rows
+
+
+def rungs(table: pd.DataFrame, at: Iterable[float]) -> str:
+    """The drawn means at named rungs (or named iterations of learning curves), as plain text of fixed decimals.
+
+    at: P_m values as the paper prints them (51.3 finds 51.28), or iterations (the evaluation at most 60 away).
+    A dash stands where nothing is drawn, and series without any of the rungs are left out. Accuracies are in
+    percent; n is the number of trials behind a row, or its range.
+    """
+    axis, reach = ("iteration", 60) if "iteration" in table else ("percent_remaining", 0.051)
+    heads = ["n", *(f"{target:g}" if axis == "iteration" else style.percent(target) for target in at)]
+    blocks = {}  # (metric, panel) -> series -> lines, ours beside the paper's
+    for metric, panel, source, name, drawn in _series(table[table["source"] != "trial"]):
+        near = [drawn.loc[(drawn[axis] - target).abs().idxmin()] for target in at]
+        near = [
+            row if abs(row[axis] - target) < reach else None for row, target in zip(near, at, strict=True)
+        ]
+        if found := [row for row in near if row is not None]:
+            counts = sorted({int(row["trials"]) for row in found if pd.notna(row.get("trials"))})
+            cells = ["-" if row is None else decimals(metric, row["mean"]) for row in near]
+            same = blocks.setdefault((metric, panel), {}).setdefault(name, [])
+            same.append(
+                (f"{name} ({source})", ["-".join(map(str, dict.fromkeys(counts[:1] + counts[-1:]))), *cells])
+            )
+    lines = [entry for block in blocks.values() for same in block.values() for entry in same]
+    first = max((len(name) for name, _ in lines), default=0)
+    width = max(len(cell) for _, cells in [("", heads), *lines] for cell in cells) + 2
+    text = []
+    for (metric, panel), block in blocks.items():
+        text.append((f"panel {panel}: " if isinstance(panel, str) and panel else "") + title(metric))
+        text.append(line("", heads, first, width))
+        text += [line(*entry, first, width) for same in block.values() for entry in same] + [""]
+    return "\n".join(text[:-1])
+
+
+def intervals(table: pd.DataFrame, at: Iterable[float]) -> str:
+    """Paired differences at named rungs, as plain text: mean [95 % t-interval], n. One trial has no interval.
+
+    at: P_m values as the paper prints them. Accuracies in percentage points; a rung that was not drawn is left out.
+    """
+    blocks = []
+    for (metric, arms, procedure), rows in table.groupby(["metric", "arm", "procedure"], sort=False):
+        unit = "pp" if "accuracy" in metric else "iterations"
+        pair = " minus ".join(style.ARM_LABELS[arm] for arm in arms.split(" - "))
+        lines = [f"{with_procedure(METRICS[metric], procedure)} ({unit}): {pair}"]
+        for target in at:
+            rung = nearest_rung(rows["percent_remaining"], target)
+            for row in rows[rows["percent_remaining"] == rung].itertuples():
+                ends = row.mean, row.interval_low, row.interval_high
+                mean, low, high = (decimals(metric, value, "+,") for value in ends)
+                interval = f"[{low}, {high}]  " if row.trials > 1 else ""
+                lines.append(f"  {style.percent(target):>5} %  {mean:>8}  {interval}n={row.trials}")
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks)
+
+
+def alt_text(table: pd.DataFrame) -> str:
+    """One sentence per series of ours, for readers who do not see the picture: where it starts, turns and ends."""
+    if "source" not in table:
+        return f"{len(table)} images" + (": " + "; ".join(table["title"]) if "title" in table else "")
+    sentences = []
+    for metric, _, source, name, drawn in _series(table):
+        if source == "ours" and drawn["mean"].notna().any():
+            extreme = "highest" if "accuracy" in metric else "lowest"
+            best = drawn["mean"].idxmax() if extreme == "highest" else drawn["mean"].idxmin()
+            start, turn, end = (_place(metric, drawn.loc[i]) for i in (drawn.index[0], best, drawn.index[-1]))
+            sentences.append(f"{METRICS.get(metric, metric)}, {name}: {start}; {extreme} {turn}; {end}.")
+    return "\n".join(sentences) or "No measurements of ours; the paper's curves alone."
+
+
+def _place(metric, row):
+    at = (
+        f"iteration {row['iteration']:.0f}"
+        if "iteration" in row
+        else f"{style.percent(row['percent_remaining'])} %"
+    )
+    return f"{decimals(metric, row['mean'])} at {at}"
