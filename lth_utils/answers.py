@@ -23,7 +23,7 @@ def plan(options):
     from lth_utils import campaign, records, workers
 
     stored, count = records.read(), workers.default_workers("cpu")
-    done, adopted = set(stored["run_key"]), set(records.manifest()["run_key"])
+    done, adopted = set(stored["run_key"]), set(records.committed().manifest()["run_key"])
     rates = _hours_per_cost(stored)
     rows = []
     for (wave, network, scale), runs in _planned(options).items():
@@ -87,7 +87,7 @@ def records(options):
     from lth_utils import records
 
     frame = records.read()
-    frame = frame.assign(adopted=frame["run_key"].isin(records.manifest()["run_key"]))
+    frame = frame.assign(adopted=frame["run_key"].isin(records.committed().manifest()["run_key"]))
     by = ["network", "scale", "study", "variant", "arm", "procedure"]
     rows = [
         dict(zip(by, names, strict=True))
@@ -160,13 +160,13 @@ def figure(options):
 
 
 def verify(options):
-    from lth_utils import verify
+    from lth_utils import records, verify
 
     if not options.retrain and (options.seed is not None or options.iterations is not None):
         raise ValueError("--seed and --iterations say how to --retrain; give --retrain 1 with them")
     tell = (lambda line: None) if options.json else print
     checks, retrained = [], []
-    for check in verify.checks():
+    for check in verify.checks(records.committed()):
         checks.append(
             {"name": check.name, "ok": check.ok, "detail": check.detail, "problems": check.problems}
         )
@@ -200,6 +200,7 @@ def _retrain(options, tell):
             compared = spot_check.retrain(
                 record,
                 frame,
+                records.committed(),
                 len(drawn),
                 options.iterations,
                 device=device,

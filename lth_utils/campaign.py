@@ -21,8 +21,8 @@ from tqdm import tqdm
 from lth_utils import ROOT, experiments, layers, networks, paper, records, training
 from lth_utils import data as data_room
 from lth_utils import masks as masking
-from lth_utils.chains import Chain
 from lth_utils.experiments import Run
+from lth_utils.records import Store
 
 CLAIM_POLL_SECONDS = 2.0
 ERRORS_KEPT = 40
@@ -32,17 +32,16 @@ QUICK_RECORDS = ROOT / "build" / "records"
 class Campaign:
     """A plan and the store that it fills. Raises ValueError for a device that is not there."""
 
-    def __init__(self, plan: list[Run], folder: Path = records.COMMITTED, device: str = "cpu"):
+    def __init__(self, plan: list[Run], store: Store, device: str = "cpu"):
         _require_device(device)
         self.stacks = experiments.stacks(plan)
-        self.plan, self.folder, self.device = plan, folder, device
-        self.chain = Chain(folder)
+        self.plan, self.store, self.device = plan, store, device
         self.code_version = code_version()  # of what is loaded now: the checkout may change while this trains
         self._data = {}
 
     def missing(self) -> list[Run]:
         """Runs of the plan without a record, in plan order."""
-        done = set(records.read(self.folder)["run_key"])
+        done = set(self.store.rows()["run_key"])
         return [run for run in self.plan if run.key not in done]
 
     def work(
@@ -76,7 +75,7 @@ class Campaign:
         """
         while open_stacks := self._open_stacks():
             for stack, _ in open_stacks:
-                locks = lock([self.folder / "_claims" / f"{run.key}.lock" for run in stack])
+                locks = lock([self.store.folder / "_claims" / f"{run.key}.lock" for run in stack])
                 if locks is None:
                     continue
                 runs = next((runs for other, runs in self._open_stacks() if other is stack), None)
@@ -90,7 +89,7 @@ class Campaign:
 
     def _open_stacks(self):
         """(stack, its runs that are missing and ready) for every stack that has such runs."""
-        frame = records.read(self.folder)
+        frame = self.store.rows()
         done = set(frame["run_key"])
         usable = done - set(frame.loc[frame["diverged"].astype(bool), "run_key"])
         ready = [(s, [r for r in s if r.key not in done and self._ready(r, usable)]) for s in self.stacks]
@@ -102,9 +101,9 @@ class Campaign:
 
     def _train(self, runs: list[Run]) -> None:
         """Train the runs, and behind them the companions that "continued" runs prune from, as one stack."""
-        starts = [experiments.starting_point(run, self.chain) for run in runs]
+        starts = [experiments.starting_point(run, self.store) for run in runs]
         companions = [index for index, run in enumerate(runs) if run.procedure == "continued"]
-        everyone = starts + [experiments.continuation(runs[i], self.chain, starts[i][1]) for i in companions]
+        everyone = starts + [experiments.continuation(runs[i], self.store, starts[i][1]) for i in companions]
         before, cpu_before = time.perf_counter(), time.process_time()
         results = training.train(
             runs[0].network,
@@ -129,13 +128,14 @@ class Campaign:
             diverged = result.diverged or source.diverged  # of both, no chain can go on
             more = {"diverged": diverged, "code_version": self.code_version}
             rows.append(_row(run, result, masks, cost, self.device) | more)
-        records.write(rows, self.folder)
+        self.store.write(rows)
 
     def _leave(self, run, masks, result, pruned_from):
         if run.is_pruned and not pruned_from.diverged:
-            self.chain.extend(run, masks, pruned_from.final_weights)
+            following = experiments.next_masks(run, pruned_from.final_weights, masks)
+            self.store.extend(run, masks, following, pruned_from.final_weights)
         if run.keeps_weights:
-            self.chain.keep_weights(run, result.final_weights, self._errors(run, result.final_weights))
+            self.store.keep_weights(run, result.final_weights, self._errors(run, result.final_weights))
 
     def _errors(self, run, weights):
         data, network = self.data(run.network), run.network
@@ -158,16 +158,16 @@ def obtain(plan: list[Run], profile: str) -> pd.DataFrame:
     Raises ValueError for another profile, before anything is trained; StoreError if a run has no record, unless a
     network that its mask comes from has diverged, so that it can have none.
     """
-    folder = chain(profile).folder
+    store = chain(profile)
     if profile == "report":
-        frame = records.read_adopted()
+        frame = store.adopted()
     else:
-        work = Campaign(plan, folder, default_device())
+        work = Campaign(plan, store, default_device())
         if missing := work.missing():
             hidden = False if _in_notebook() else None  # None: shown on a terminal only
             with tqdm(total=len(missing), desc="training", unit="run", disable=hidden) as bar:
                 work.work(done=lambda runs, _: bar.update(len(runs)))
-        frame = records.read(folder)
+        frame = store.rows()
     keys = {run.key: run for run in plan}
     there = set(frame["run_key"]) | lost(plan, frame)
     if absent := [run.identity for key, run in keys.items() if key not in there]:
@@ -181,7 +181,7 @@ def obtain(plan: list[Run], profile: str) -> pd.DataFrame:
 def lost(plan: list[Run], frame: pd.DataFrame) -> set[str]:
     """Keys of planned runs that can never be trained: a network that their mask comes from has diverged.
 
-    frame: rows of records.read. In every plan a run stands behind the one that it needs.
+    frame: rows of a store. In every plan a run stands behind the one that it needs.
     """
     stored, gone = set(frame["run_key"]), set(frame.loc[frame["diverged"].astype(bool), "run_key"])
     for run in plan:
@@ -191,12 +191,12 @@ def lost(plan: list[Run], frame: pd.DataFrame) -> set[str]:
     return gone - stored
 
 
-def chain(profile: str) -> Chain:
-    """What the runs of a notebook's profile left beside their records; ValueError for an unknown profile."""
+def chain(profile: str) -> Store:
+    """The store of a notebook's profile; ValueError for an unknown profile."""
     folders = {"report": records.COMMITTED, "quick": QUICK_RECORDS, "paper": records.COMMITTED}
     if profile not in folders:
         raise ValueError(f"profile must be one of {', '.join(map(repr, folders))}, not {profile!r}")
-    return Chain(folders[profile])
+    return Store(folders[profile])
 
 
 def _in_notebook() -> bool:

@@ -22,13 +22,14 @@ def data(options):
 
 
 def train(options):
-    from lth_utils import campaign, experiments, workers
+    from lth_utils import campaign, experiments, records, workers
 
     if options.scale == "quick":
         raise ValueError('runs of scale "quick" are trained by the notebooks, into build/: `make reproduce`')
     device = options.device or campaign.default_device()
+    store = records.committed()
     plan = _chosen(experiments.plan(options.network, options.scale, options.wave), options)
-    work = campaign.Campaign(plan, device=device)
+    work = campaign.Campaign(plan, store, device)
     missing = work.missing()
     print(f"{len(plan)} runs planned, {len(missing)} missing")
     count = options.workers or workers.default_workers(device)
@@ -45,7 +46,7 @@ def train(options):
         _progress(
             len(missing),
             lambda done: workers.execute(
-                plan, count, device=device, budget_seconds=options.budget, done=done
+                plan, count, store, device=device, budget_seconds=options.budget, done=done
             ),
             lambda: len(work.missing()),
         )
@@ -66,19 +67,19 @@ def _explain(waiting):
 
 
 def faults(options):
-    from lth_utils import faults, workers
+    from lth_utils import faults, records, workers
 
-    plan = faults.plan()
+    plan, store = faults.plan(), records.committed()
     count = options.workers or workers.default_workers("cpu")
-    chains = faults.missing(plan)
+    chains = faults.missing(plan, store)
     print(f"{len(plan)} runs planned, {len(chains)} chains of a fault and a trial missing")
     if chains and not options.dry_run:
         _progress(
             len(chains),
             lambda done: faults.execute(
-                plan, count, budget_seconds=options.budget, done=lambda _, line: done(1, line)
+                plan, count, store, budget_seconds=options.budget, done=lambda _, line: done(1, line)
             ),
-            lambda: len(faults.missing(plan)),
+            lambda: len(faults.missing(plan, store)),
             "chain",
         )
 
@@ -142,7 +143,8 @@ def reproduce(options):
 def report(options):
     from lth_utils import campaign, notebooks, records
 
-    stored = records.read()
+    store = records.committed()
+    stored = store.rows()
     for name, plan in answers.waves().items():
         wave = stored[stored["run_key"].isin([run.key for run in plan])]
         lost = len(campaign.lost(plan, stored))
@@ -150,7 +152,7 @@ def report(options):
             print(f"{name}: {missing} of {len(plan)} runs missing, not adopted")
         else:
             because = f", {lost} can never be made: their chain diverged" if lost else ""
-            print(f"{name}: {records.adopt(wave)} new of {len(plan)} runs adopted{because}")
+            print(f"{name}: {store.adopt(wave)} new of {len(plan)} runs adopted{because}")
     notebooks.report(tell=print)
 
 

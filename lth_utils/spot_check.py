@@ -8,7 +8,6 @@ of one setting do. Nothing is written.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -17,9 +16,9 @@ from scipy import stats
 from lth_utils import data as data_room
 from lth_utils import experiments, paper, records, training
 from lth_utils import masks as masking
-from lth_utils.chains import Chain
 from lth_utils.claims.statistics import CONFIDENCE, FEWEST_TRIALS
 from lth_utils.experiments import Run
+from lth_utils.records import Store
 
 STRICT_UNTIL = {"float32": 100, "bfloat16": 0}  # the last iteration for which rounding cannot have grown
 LOSS_TOLERANCE = {"float32": 1e-4, "bfloat16": 1e-3}  # of the loss until then, relative where it is above 1
@@ -73,9 +72,9 @@ def iterations_of(record: dict, limit: int | None) -> int:
 def retrain(
     record: dict,
     frame: pd.DataFrame,
+    store: Store,
     runs: int = 1,
     limit: int | None = None,
-    folder: Path = records.COMMITTED,
     device: str = "cpu",
     progress: Callable[[int], None] | None = None,
 ) -> list[Comparison]:
@@ -84,7 +83,7 @@ def retrain(
     frame, runs: see `compare`. limit: train only so many iterations, and compare only the beginning of the curve.
     """
     run, iterations = Run.from_record(record), iterations_of(record, limit)
-    weights, masks = experiments.starting_point(run, Chain(folder))
+    weights, masks = experiments.starting_point(run, store)
     (result,) = training.train(
         run.network,
         initial_weights=[weights],

@@ -7,7 +7,6 @@ into the store; data that are missing are fetched first, as everywhere.
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -16,9 +15,9 @@ import torch
 from lth_utils import data as data_room
 from lth_utils import experiments, notebooks, paper, records
 from lth_utils import masks as masking
-from lth_utils.chains import Chain
 from lth_utils.experiments import RETRAINED, Run
 from lth_utils.faults import ON_TEST
+from lth_utils.records import Store
 from lth_utils.spot_check import compare
 
 ROUNDING = 1e-6  # float32 curves beside float64 columns
@@ -38,17 +37,17 @@ class Check:
         return not self.problems
 
 
-def checks(folder: Path = records.COMMITTED) -> Iterator[Check]:
+def checks(store: Store) -> Iterator[Check]:
     """Every check in turn, as each is finished: the data sets, the store and what belongs to it, the notebooks."""
     yield from map(check_data, dict.fromkeys(paper.DATASETS.values()))
     try:
-        frame = records.read(folder)
+        frame = store.rows()
     except records.StoreError as error:
         yield Check("records", "cannot be read", (str(error),))
     else:
         yield check_records(frame)
-        yield check_masks(frame, folder)
-        yield check_manifest(frame, folder)
+        yield check_masks(frame, store)
+        yield check_manifest(frame, store)
         if (frame["study"] == RETRAINED).any():
             yield check_retrained(frame)
     yield check_notebooks()
@@ -66,7 +65,7 @@ def check_data(name: str) -> Check:
 
 
 def check_records(frame: pd.DataFrame) -> Check:
-    """Rows of records.read: identity, protocol, seeds, ladder and curves of each run must fit each other."""
+    """Rows of a store: identity, protocol, seeds, ladder and curves of each run must fit each other."""
     if frame.empty:
         return Check("records", "no run", ("the store is empty: `make train` fills it",))
     problems = [
@@ -123,9 +122,9 @@ def _curve_problems(row):
     ]
 
 
-def check_masks(frame: pd.DataFrame, folder: Path = records.COMMITTED) -> Check:
+def check_masks(frame: pd.DataFrame, store: Store) -> Check:
     """The stored mask of every ticket against its record, and first masks, bit for bit, against the dense weights."""
-    chain, problems, first_masks = Chain(folder), [], 0
+    problems, first_masks = [], 0
     tickets = frame[(frame["study"] == "paper") & (frame["arm"] == "winning_ticket")]
     tickets = tickets[tickets["procedure"] != "one_shot"]
     for row in tickets.to_dict("records"):
@@ -134,12 +133,12 @@ def check_masks(frame: pd.DataFrame, folder: Path = records.COMMITTED) -> Check:
         except (ValueError, TypeError):
             continue  # a protocol that cannot be read: named by check_records
         try:
-            masks, dense = chain.masks(run.mask_owner), experiments.needs(run)
+            masks, dense = store.masks(run.mask_owner), experiments.needs(run)
             if 100 * masking.density(masks) != row["percent_remaining"]:
                 problems.append(f"{describe(row)}: its stored mask has another density than its record")
             if run.pruning_round == 1 and dense.keeps_weights:
                 first_masks += 1
-                weights = chain.dense_weights(dense)
+                weights = store.dense_weights(dense)
                 expected = experiments.next_masks(dense, weights, masking.ones(weights))
                 if not all(torch.equal(masks[name], mask) for name, mask in expected.items()):
                     problems.append(f"{describe(row)}: its mask does not follow from the dense weights")
@@ -149,9 +148,9 @@ def check_masks(frame: pd.DataFrame, folder: Path = records.COMMITTED) -> Check:
     return Check("masks", detail, tuple(problems))
 
 
-def check_manifest(frame: pd.DataFrame, folder: Path = records.COMMITTED) -> Check:
+def check_manifest(frame: pd.DataFrame, store: Store) -> Check:
     """The manifest names runs by key and by identity: both must be those of a record, once."""
-    adopted, stored = records.manifest(folder), set(frame["run_key"])
+    adopted, stored = store.manifest(), set(frame["run_key"])
     problems = []
     for row in adopted.to_dict("records"):
         if row["run_key"] not in stored:

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import torch
 
-from lth_utils import ROOT, experiments, networks, records, training
+from lth_utils import ROOT, experiments, networks, training
 from lth_utils import data as data_room
 from lth_utils import masks as masking
 from lth_utils.campaign import Campaign, relative_cost
 from lth_utils.experiments import Run
+from lth_utils.records import Store
 
 CALIBRATION_ITERATIONS = 400
 CALIBRATION_ITERATIONS_OF_CONVOLUTIONS = 20  # some ten seconds, as each costs a hundred of Lenet's
@@ -31,7 +32,7 @@ class WorkerError(RuntimeError):
 def execute(
     plan: list[Run],
     workers: int,
-    folder: Path = records.COMMITTED,
+    store: Store,
     device: str = "cpu",
     budget_seconds: float | None = None,
     done: Callable[[int, str], None] = lambda runs, line: None,
@@ -45,7 +46,7 @@ def execute(
     """
     context = multiprocessing.get_context("spawn")
     messages = context.Queue()
-    arguments = (plan, folder, device, budget_seconds, threads_per_worker(workers), messages)
+    arguments = (plan, store, device, budget_seconds, threads_per_worker(workers), messages)
     processes = [context.Process(target=_worker, args=arguments) for _ in range(workers)]
     for process in processes:
         process.start()
@@ -69,7 +70,7 @@ def execute(
         )
 
 
-def _worker(plan, folder, device, budget_seconds, threads, messages):
+def _worker(plan, store, device, budget_seconds, threads, messages):
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its workers
     end_with_parent()
 
@@ -81,7 +82,7 @@ def _worker(plan, folder, device, budget_seconds, threads, messages):
 
     try:
         torch.set_num_threads(threads)
-        Campaign(plan, folder, device).work(budget_seconds, done)
+        Campaign(plan, store, device).work(budget_seconds, done)
     except Exception as error:  # whatever it is, the parent has to say it
         messages.put((0, describe(error)))
 

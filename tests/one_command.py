@@ -4,13 +4,11 @@ Not a test.
 """
 
 import queue
-from pathlib import Path
 
 import synthetic
 
 import lth_utils.__main__ as command_line
-from lth_utils import campaign, data, faults, records, spot_check, verify, workers
-from lth_utils.campaign import Campaign
+from lth_utils import campaign, data, records, workers
 
 
 class InProcess:
@@ -38,23 +36,8 @@ class InProcess:
 
 
 def redirect(monkeypatch, store):
-    """Point every default of a folder of records at `store`, fetch no data, start no process."""
-    functions = (
-        records.read,
-        records.read_adopted,
-        records.manifest,
-        records.adopt,
-        Campaign.__init__,
-        workers.execute,
-        faults.execute,
-        faults.missing,
-        verify.checks,
-        spot_check.retrain,
-    )
-    for function in functions:
-        defaults = tuple(store if isinstance(value, Path) else value for value in function.__defaults__)
-        assert defaults != function.__defaults__
-        monkeypatch.setattr(function, "__defaults__", defaults)
+    """Let `store` be the committed records, fetch no data, start no process."""
+    monkeypatch.setattr(records, "COMMITTED", store)
     monkeypatch.setattr(data, "load", synthetic.load)
     monkeypatch.setattr(campaign, "code_version", lambda: "abc")
     monkeypatch.setattr(workers, "CALIBRATION_ITERATIONS", 4)

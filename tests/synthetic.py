@@ -157,8 +157,8 @@ def load(name, device="cpu") -> Dataset:
 
 def values(folder) -> dict:
     """Everything that the records of a store say about each run, except how long it took and where it lies."""
-    from lth_utils import records
+    from lth_utils.records import Store
 
-    frame = records.read(folder).drop(columns=["wall_seconds", "cpu_seconds", "file"])
+    frame = Store(folder).rows().drop(columns=["wall_seconds", "cpu_seconds", "file"])
     plain = frame.map(lambda value: value.tolist() if hasattr(value, "tolist") else value)
     return {row["run_key"]: repr(sorted(row.items())) for row in plain.to_dict("records")}

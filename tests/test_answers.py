@@ -8,9 +8,10 @@ import pytest
 import synthetic
 from one_command import assert_one_line, redirect, run
 
-from lth_utils import answers, claims, data, experiments, faults, records, spot_check, verify, workers
+from lth_utils import answers, claims, data, experiments, faults, spot_check, verify, workers
 from lth_utils.campaign import Campaign
 from lth_utils.paper import figures
+from lth_utils.records import Store
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +22,7 @@ def trained(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data, "load", synthetic.load)
         patch.setattr("lth_utils.campaign.code_version", lambda: "abc")
-        Campaign(plan, folder).work()
+        Campaign(plan, Store(folder)).work()
     return folder, plan
 
 
@@ -30,7 +31,7 @@ def store(trained, tmp_path, monkeypatch):
     """That store, its dense networks adopted; planned are these runs and three more tickets."""
     folder, plan = shutil.copytree(trained[0], tmp_path / "records"), trained[1]
     redirect(monkeypatch, folder)
-    records.adopt(records.read(folder).query("arm == 'dense'"), folder)
+    Store(folder).adopt(Store(folder).rows().query("arm == 'dense'"))
     deeper = synthetic.runs(synthetic.tickets(2, 3))
     other = synthetic.runs(synthetic.tickets(0, 2), network="conv2", scale="reduced")
     monkeypatch.setattr(answers, "waves", lambda: {"one": plan, "two": deeper, "three": other})
@@ -59,7 +60,7 @@ def test_the_plan_counts_what_is_done_missing_and_adopted(capsys, store):
 
 
 def test_hours_follow_from_how_long_finished_runs_took(capsys, store):
-    seconds = records.read(store)["cpu_seconds"].sum()
+    seconds = Store(store).rows()["cpu_seconds"].sum()
     hours = {row["wave"]: row["hours"] for row in asked(capsys, "plan")}
     assert hours["one"] == 0 and hours["three"] is None  # no run of Conv-2 has been timed
     assert hours["two"] == pytest.approx(

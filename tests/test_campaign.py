@@ -23,7 +23,7 @@ from synthetic import protocol, record, values
 from lth_utils import campaign, data, experiments, networks, paper, records, reference, training
 from lth_utils import masks as masking
 from lth_utils.campaign import Campaign
-from lth_utils.records import StoreError
+from lth_utils.records import Store, StoreError
 
 RUNS = 16
 code_version = campaign.code_version  # the real one: the tests below replace it
@@ -47,7 +47,7 @@ def undisturbed(tmp_path_factory, plan):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(campaign.data_room, "load", synthetic.load)
         patch.setattr(campaign, "code_version", lambda: "abc")
-        Campaign(plan, folder).work(done=lambda runs, seconds: trained.append((runs, seconds)))
+        Campaign(plan, Store(folder)).work(done=lambda runs, seconds: trained.append((runs, seconds)))
     return folder, trained
 
 
@@ -68,7 +68,7 @@ def pretended(monkeypatch):
             for run, change in zip(runs, pretended.outcome(runs), strict=True)
         ]
         pretended.trained.append([run.key for run in runs])
-        records.write(rows, self.folder)
+        self.store.write(rows)
 
     monkeypatch.setattr(Campaign, "_train", train)
     return pretended
@@ -84,9 +84,9 @@ def keys(runs):
 def test_a_plan_gives_exactly_its_records(undisturbed, plan):
     folder, trained = undisturbed
     assert len(plan) == RUNS
-    assert sorted(records.read(folder)["run_key"]) == sorted(keys(plan))
-    assert Campaign(plan, folder).missing() == []
-    assert len(records.files(folder)) == len(trained) == len(experiments.stacks(plan))
+    assert sorted(Store(folder).rows()["run_key"]) == sorted(keys(plan))
+    assert Campaign(plan, Store(folder)).missing() == []
+    assert len(Store(folder).files()) == len(trained) == len(experiments.stacks(plan))
 
 
 def test_every_finished_stack_is_reported_once_and_needs_come_first(undisturbed, plan):
@@ -102,7 +102,7 @@ def test_every_finished_stack_is_reported_once_and_needs_come_first(undisturbed,
 
 
 def test_records_say_what_was_done(undisturbed, plan):
-    frame = records.read(undisturbed[0]).set_index("run_key")
+    frame = Store(undisturbed[0]).rows().set_index("run_key")
     for run in plan:
         row = frame.loc[run.key]
         share = paper.percent_remaining("lenet", run.pruning_round)
@@ -121,14 +121,14 @@ def test_records_say_what_was_done(undisturbed, plan):
 
 
 def test_records_name_the_code_that_was_loaded_not_what_is_checked_out_later(plan, store, monkeypatch):
-    work = Campaign(plan[:1], store)
+    work = Campaign(plan[:1], Store(store))
     monkeypatch.setattr(campaign, "code_version", lambda: "def")
     work.work()
-    assert records.read(store)["code_version"].tolist() == ["abc"]
+    assert Store(store).rows()["code_version"].tolist() == ["abc"]
 
 
 def test_tickets_and_dense_networks_are_those_of_the_reference(undisturbed, plan):
-    frame = records.read(undisturbed[0])
+    frame = Store(undisturbed[0]).rows()
     data = synthetic.load("mnist")
     for trial in (0, 1):
         chain = [run for run in plan if run.is_pruned and run.trial == trial and run.procedure == "iterative"]
@@ -144,7 +144,7 @@ def test_tickets_and_dense_networks_are_those_of_the_reference(undisturbed, plan
 
 def test_arms_are_different_networks(undisturbed):
     """Controls differ from the ticket and from each other already before training; continued round 1 is the ticket."""
-    frame = records.read(undisturbed[0])
+    frame = Store(undisturbed[0]).rows()
     first = frame[(frame["trial"] == 0) & (frame["pruning_round"] == 1)].set_index(["arm", "procedure"])
     losses = first["curve_validation_loss"].map(lambda curve: curve[0])
     assert losses["winning_ticket", "iterative"] == losses["winning_ticket", "continued"]
@@ -155,9 +155,9 @@ def test_arms_are_different_networks(undisturbed):
 
 
 def test_dense_networks_leave_their_weights_and_their_most_confident_errors(undisturbed, plan):
-    work = Campaign(plan, undisturbed[0])
+    work = Campaign(plan, Store(undisturbed[0]))
     run = plan[0]
-    weights, errors = work.chain.dense_weights(run), work.chain.errors(run)
+    weights, errors = work.store.dense_weights(run), work.store.errors(run)
     assert weights["fc1.weight"].shape == (300, 784)
     assert (errors["label"] != errors["prediction"]).all() and 0 < len(
         errors["label"]
@@ -176,25 +176,25 @@ def test_masks_weights_and_errors_are_of_the_end_of_training_and_not_of_early_st
         return [dataclasses.replace(result, early_stop_weights=networks.initial_weights("lenet", 99))]
 
     monkeypatch.setattr(training, "train", stopping_elsewhere)
-    work = Campaign(plan, store)
+    work = Campaign(plan, Store(store))
     work.work()
-    assert synthetic.equal(work.chain.dense_weights(dense), ends[0])
+    assert synthetic.equal(work.store.dense_weights(dense), ends[0])
     expected = experiments.next_masks(dense, ends[0], masking.ones(ends[0]))
-    assert synthetic.equal(work.chain.masks(ticket), expected)
+    assert synthetic.equal(work.store.masks(ticket), expected)
     seen = synthetic.load("mnist")
     images = data.scale_pixels(seen.test_images, "unit_interval")
     errors = networks.most_confident_errors(
         "lenet", ends[0], images, seen.test_images, seen.test_labels, campaign.ERRORS_KEPT
     )
-    assert np.array_equal(work.chain.errors(dense)["pixels"], errors["pixels"])
+    assert np.array_equal(work.store.errors(dense)["pixels"], errors["pixels"])
 
 
 def test_a_stack_records_the_test_curve_as_long_as_any_of_its_runs_wants_it(store):
     plan = synthetic.runs(synthetic.controls("random_sparsity", (3,), 1, 2))
     plan[1] = dataclasses.replace(plan[1], test_curve_until=4)
     assert len(experiments.stacks(plan)) == 1
-    Campaign(plan, store).work()
-    assert np.isfinite(np.stack(records.read(store)["curve_test_accuracy"])).all()
+    Campaign(plan, Store(store)).work()
+    assert np.isfinite(np.stack(Store(store).rows()["curve_test_accuracy"])).all()
 
 
 def test_the_cost_of_a_stack_is_shared_equally_by_its_runs(store, monkeypatch):
@@ -203,8 +203,8 @@ def test_the_cost_of_a_stack_is_shared_equally_by_its_runs(store, monkeypatch):
         monotonic=time.monotonic, perf_counter=lambda: next(wall), process_time=lambda: next(cpu)
     )
     monkeypatch.setattr(campaign, "time", clock)
-    Campaign(synthetic.runs(synthetic.tickets(0, 3)), store).work()
-    frame = records.read(store)
+    Campaign(synthetic.runs(synthetic.tickets(0, 3)), Store(store)).work()
+    frame = Store(store).rows()
     assert frame["wall_seconds"].tolist() == [4.0] * 3 and frame["cpu_seconds"].tolist() == [2.0] * 3
 
 
@@ -232,23 +232,23 @@ def test_profile_paper_fills_the_committed_store_and_quick_does_not():
 
 
 def test_a_complete_store_is_left_alone(undisturbed, plan, pretended):
-    before = {path: path.stat().st_mtime_ns for path in records.files(undisturbed[0])}
-    Campaign(plan, undisturbed[0]).work()
+    before = {path: path.stat().st_mtime_ns for path in Store(undisturbed[0]).files()}
+    Campaign(plan, Store(undisturbed[0])).work()
     assert pretended.trained == []
-    assert {path: path.stat().st_mtime_ns for path in records.files(undisturbed[0])} == before
+    assert {path: path.stat().st_mtime_ns for path in Store(undisturbed[0]).files()} == before
 
 
 def test_only_what_is_missing_is_trained_and_comes_out_the_same(undisturbed, plan, store):
     shutil.copytree(undisturbed[0], store)
     lost = [
         path
-        for path in records.files(store)
+        for path in Store(store).files()
         if "random_reinit" in set(records.pq.read_table(path)["arm"].to_pylist())
     ]
     assert lost
     for path in lost:
         path.unlink()
-    work, trained = Campaign(plan, store), []
+    work, trained = Campaign(plan, Store(store)), []
     missing = work.missing()
     assert 0 < len(missing) < RUNS
     work.work(done=lambda runs, _: trained.extend(keys(runs)))
@@ -258,11 +258,11 @@ def test_only_what_is_missing_is_trained_and_comes_out_the_same(undisturbed, pla
 
 def test_a_lost_link_of_a_chain_is_trained_again_without_harm_to_later_rounds(undisturbed, plan, store):
     shutil.copytree(undisturbed[0], store)
-    for path in records.files(store):
+    for path in Store(store).files():
         if records.pq.read_table(path)["pruning_round"].to_pylist() == [0, 0]:
             path.unlink()
     chains = {path: path.read_bytes() for path in store.rglob("_chains/*")}
-    work = Campaign(plan, store)
+    work = Campaign(plan, Store(store))
     assert {run.arm for run in work.missing()} == {"dense"}
     work.work()
     assert values(store) == values(undisturbed[0])
@@ -270,7 +270,7 @@ def test_a_lost_link_of_a_chain_is_trained_again_without_harm_to_later_rounds(un
 
 
 def test_missing_runs_come_in_plan_order(plan, store):
-    assert Campaign(plan, store).missing() == plan
+    assert Campaign(plan, Store(store)).missing() == plan
 
 
 class Clock:
@@ -296,7 +296,7 @@ def test_a_budget_stops_after_the_last_stack_that_fits(plan, store, pretended, m
         return [{} for _ in runs]
 
     pretended.outcome = ten_seconds
-    work = Campaign(plan, store)
+    work = Campaign(plan, Store(store))
     assert len(work.stacks) == 8
     work.work(budget)
     assert len(pretended.trained) == stacks
@@ -315,12 +315,12 @@ def test_the_estimate_of_a_stack_is_scaled_by_its_cost(store, pretended, monkeyp
         return [{} for _ in runs]
 
     pretended.outcome = ten_seconds_each
-    Campaign(plan, store).work(budget)
+    Campaign(plan, Store(store)).work(budget)
     assert len(pretended.trained) == stacks
 
 
 def test_the_first_stack_starts_however_small_the_budget(plan, store, pretended):
-    Campaign(plan, store).work(1e-9)
+    Campaign(plan, Store(store)).work(1e-9)
     assert len(pretended.trained) == 1
 
 
@@ -332,11 +332,11 @@ def test_an_interruption_keeps_what_was_finished(plan, store, pretended):
 
     pretended.outcome = interrupted
     with pytest.raises(KeyboardInterrupt):
-        Campaign(plan, store).work()
-    assert len(records.files(store)) == 3
+        Campaign(plan, Store(store)).work()
+    assert len(Store(store).files()) == 3
     pretended.outcome = lambda runs: [{} for _ in runs]
-    Campaign(plan, store).work()
-    assert Campaign(plan, store).missing() == []
+    Campaign(plan, Store(store)).work()
+    assert Campaign(plan, Store(store)).missing() == []
 
 
 # --- diverged runs -----------------------------------------------------------------------------------------------------------
@@ -351,17 +351,17 @@ def test_a_diverged_run_stops_its_own_chain_and_no_other(plan, store, pretended)
         )
 
     pretended.outcome = lambda runs: [{"diverged": broken(run)} for run in runs]
-    work = Campaign(plan, store)
+    work = Campaign(plan, Store(store))
     work.work()
     missing = {(run.trial, run.arm, run.procedure, run.pruning_round) for run in work.missing()}
     assert missing == {(1, "winning_ticket", "iterative", 2), (1, "random_reinit", "iterative", 2)}
-    frame = records.read(store)
+    frame = Store(store).rows()
     assert frame["diverged"].sum() == 1
     assert campaign.lost(plan, frame) == set(keys(work.missing()))
 
 
 def test_what_waits_for_a_run_that_may_still_come_is_not_lost(plan, undisturbed):
-    frame = records.read(undisturbed[0])
+    frame = Store(undisturbed[0]).rows()
     assert campaign.lost(plan, frame[frame["arm"] == "dense"]) == set()
 
 
@@ -369,20 +369,20 @@ def test_networks_that_diverge_are_recorded_and_prune_nothing(store):
     plan = synthetic.runs(
         synthetic.tickets(1), synthetic.controls("random_sparsity", (1,)), optimizer="sgd", learning_rate=1e30
     )
-    work = Campaign(plan, store)
+    work = Campaign(plan, Store(store))
     work.work()
-    frame = records.read(store).set_index("arm")
+    frame = Store(store).rows().set_index("arm")
     assert sorted(frame.index) == ["dense", "random_sparsity"] and frame["diverged"].all()
     assert [run.arm for run in work.missing()] == ["winning_ticket"]
     assert not list(store.rglob("_chains/*"))
-    assert len(records.curves(records.load(folder=store))) == 6
+    assert len(records.curves(Store(store).load())) == 6
 
 
 def test_a_continued_run_whose_companion_diverges_is_recorded_and_stops_its_own_chain_only(
     undisturbed, plan, store, monkeypatch
 ):
     shutil.copytree(undisturbed[0], store)
-    for path in records.files(store):
+    for path in Store(store).files():
         if "continued" in records.pq.read_table(path)["procedure"].to_pylist():
             path.unlink()
     train = training.train
@@ -393,10 +393,10 @@ def test_a_continued_run_whose_companion_diverges_is_recorded_and_stops_its_own_
         return [run, dataclasses.replace(companion, diverged=True)]
 
     monkeypatch.setattr(training, "train", companion_diverges)
-    work = Campaign(plan, store)
+    work = Campaign(plan, Store(store))
     work.work()
     assert [(run.procedure, run.pruning_round) for run in work.missing()] == [("continued", 2)]
-    frame = records.read(store)
+    frame = Store(store).rows()
     assert frame[frame["diverged"]]["procedure"].tolist() == ["continued"]
 
 
@@ -416,7 +416,7 @@ def test_a_stack_that_another_worker_holds_is_left_to_it(plan, store, pretended,
     def while_a_stack_is_held(runs):
         pretended.outcome = lambda runs: rival_trained.extend(keys(runs)) or [{} for _ in runs]
         with pytest.raises(Waited):
-            Campaign(plan, store).work()
+            Campaign(plan, Store(store)).work()
         pretended.outcome = lambda runs: [{} for _ in runs]
         held.extend(keys(runs))
         return [{} for _ in runs]
@@ -424,10 +424,10 @@ def test_a_stack_that_another_worker_holds_is_left_to_it(plan, store, pretended,
     held = []
     monkeypatch.setattr(campaign.time, "sleep", wait)
     pretended.outcome = while_a_stack_is_held
-    Campaign(plan, store).work()
+    Campaign(plan, Store(store)).work()
     assert held and rival_trained and not set(held) & set(rival_trained)
     assert max(collections.Counter(itertools.chain(*pretended.trained)).values()) == 1
-    assert sorted(records.read(store)["run_key"]) == sorted(keys(plan))
+    assert sorted(Store(store).rows()["run_key"]) == sorted(keys(plan))
 
 
 def test_a_worker_waits_for_a_held_stack_and_goes_on_when_it_is_released(plan, store, pretended, monkeypatch):
@@ -440,9 +440,9 @@ def test_a_worker_waits_for_a_held_stack_and_goes_on_when_it_is_released(plan, s
         holder.close()
 
     monkeypatch.setattr(campaign.time, "sleep", release)
-    Campaign(plan, store).work()
+    Campaign(plan, Store(store)).work()
     assert waits == [1]  # random sparsity needs no ticket and was trained meanwhile
-    assert Campaign(plan, store).missing() == []
+    assert Campaign(plan, Store(store)).missing() == []
 
 
 def test_runs_that_two_plans_share_are_never_trained_by_two_workers_at_once(
@@ -459,13 +459,13 @@ def test_runs_that_two_plans_share_are_never_trained_by_two_workers_at_once(
     def while_the_first_plan_trains(runs):
         pretended.outcome = lambda runs: [{} for _ in runs]
         with pytest.raises(Waited):
-            Campaign(second, store).work()
+            Campaign(second, Store(store)).work()
         return [{} for _ in runs]
 
     monkeypatch.setattr(campaign.time, "sleep", wait)
     pretended.outcome = while_the_first_plan_trains
-    Campaign(first, store).work()
-    Campaign(second, store).work()
+    Campaign(first, Store(store)).work()
+    Campaign(second, Store(store)).work()
     counts = collections.Counter(itertools.chain(*pretended.trained))
     assert set(counts) == {*keys(first), *keys(second)} and max(counts.values()) == 1
 
@@ -479,11 +479,11 @@ def test_a_claim_that_comes_too_late_lets_a_worker_look_for_what_became_ready(
 
     def lock_too_late(paths):
         monkeypatch.setattr(campaign, "lock", lock)
-        records.write([record(**run.identity) for run in tickets[:2]], store)
+        Store(store).write([record(**run.identity) for run in tickets[:2]])
         return lock(paths)
 
     monkeypatch.setattr(campaign, "lock", lock_too_late)
-    Campaign(tickets, store).work()
+    Campaign(tickets, Store(store)).work()
     assert pretended.trained == [keys(tickets[2:4]), keys(tickets[4:6])]
 
 
@@ -514,7 +514,7 @@ def work_and_die(plan, folder, fatal_rename, started):
 
     os.replace = fatal
     started.set()
-    Campaign(plan, Path(folder)).work()
+    Campaign(plan, Store(Path(folder))).work()
 
 
 @pytest.fixture(scope="module")
@@ -559,7 +559,7 @@ def test_twelve_runs_killed_ten_times_at_random_moments_end_with_exactly_the_und
     start, plan, store, tmp_path
 ):
     plan, seconds, moments = plan[:12], [], random.Random(12)
-    Campaign(plan, tmp_path / "undisturbed").work(done=lambda runs, lasted: seconds.append(lasted))
+    Campaign(plan, Store(tmp_path / "undisturbed")).work(done=lambda runs, lasted: seconds.append(lasted))
     undisturbed = values(tmp_path / "undisturbed")
     assert len(undisturbed) == 12
     statuses = []
@@ -574,7 +574,7 @@ def test_twelve_runs_killed_ten_times_at_random_moments_end_with_exactly_the_und
     final = start(plan, store)
     final.join(60)
     assert final.exitcode == 0
-    assert values(store) == undisturbed and len(records.read(store)) == 12
+    assert values(store) == undisturbed and len(Store(store).rows()) == 12
 
 
 # --- disks that refuse -------------------------------------------------------------------------------------------------------
@@ -595,10 +595,10 @@ def test_a_full_disk_ends_a_campaign_and_leaves_a_store_that_loads(
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
         with pytest.raises(OSError, match="No space left"):
-            Campaign(plan, store).work()
+            Campaign(plan, Store(store)).work()
     assert not [path for path in store.rglob("_tmp-*")]
     assert set(values(store).items()) <= set(values(undisturbed[0]).items())
-    assert len(records.files(store)) == (after == 7)
+    assert len(Store(store).files()) == (after == 7)
 
 
 def test_a_read_only_store_ends_a_campaign_before_it_trains(plan, store, pretended, monkeypatch):
@@ -607,7 +607,7 @@ def test_a_read_only_store_ends_a_campaign_before_it_trains(plan, store, pretend
 
     monkeypatch.setattr(Path, "mkdir", read_only)
     with pytest.raises(OSError, match=r"Read-only file system.*_claims"):
-        Campaign(plan, store).work()
+        Campaign(plan, Store(store)).work()
     assert pretended.trained == [] and not store.exists()
 
 
@@ -616,7 +616,7 @@ def test_a_damaged_store_is_not_added_to(plan, store, pretended):
     folder.mkdir(parents=True)
     (folder / "0123456789abcdef.parquet").write_bytes(b"half a file")
     with pytest.raises(StoreError, match=r"0123456789abcdef\.parquet"):
-        Campaign(plan, store).work()
+        Campaign(plan, Store(store)).work()
     assert pretended.trained == []
 
 
@@ -626,9 +626,6 @@ def test_a_damaged_store_is_not_added_to(plan, store, pretended):
 def point_at(monkeypatch, store):
     """Functions whose default is the committed store find `store` instead."""
     monkeypatch.setattr(records, "COMMITTED", store)
-    for function in (records.read, records.read_adopted, records.manifest, records.adopt):
-        defaults = tuple(store if isinstance(value, Path) else value for value in function.__defaults__)
-        monkeypatch.setattr(function, "__defaults__", defaults)
 
 
 def test_a_quick_profile_trains_into_its_own_folder_and_returns_one_row_per_run(
@@ -638,7 +635,7 @@ def test_a_quick_profile_trains_into_its_own_folder_and_returns_one_row_per_run(
     monkeypatch.setattr(campaign, "QUICK_RECORDS", store)
     frame = campaign.obtain(plan[:2], "quick")
     assert sorted(frame["run_key"]) == sorted(keys(plan[:2]))
-    assert len(records.files(store)) == 1 and not (tmp_path / "committed").exists()
+    assert len(Store(store).files()) == 1 and not (tmp_path / "committed").exists()
 
 
 def test_a_report_reads_adopted_records_and_trains_nothing(undisturbed, plan, store, pretended, monkeypatch):
@@ -646,7 +643,7 @@ def test_a_report_reads_adopted_records_and_trains_nothing(undisturbed, plan, st
     point_at(monkeypatch, store)
     with pytest.raises(StoreError, match="16 planned run"):
         campaign.obtain(plan, "report")
-    records.adopt(records.read(store), store)
+    Store(store).adopt(Store(store).rows())
     frame = campaign.obtain(plan[::-1], "report")
     assert len(frame) == RUNS
     assert frame.equals(frame.sort_values(list(records.IDENTITY)).reset_index(drop=True))
@@ -657,7 +654,7 @@ def test_a_report_reads_adopted_records_and_trains_nothing(undisturbed, plan, st
 def test_a_report_over_missing_records_is_refused_and_names_the_first(undisturbed, plan, store, monkeypatch):
     shutil.copytree(undisturbed[0], store)
     point_at(monkeypatch, store)
-    records.adopt(records.read(store), store)
+    Store(store).adopt(Store(store).rows())
     more = synthetic.runs(synthetic.tickets(0, 3))
     with pytest.raises(StoreError, match=r"1 planned run\(s\).*'trial': 2"):
         campaign.obtain(more, "report")
@@ -731,7 +728,7 @@ def test_pruning_makes_only_the_linear_layers_of_a_convolutional_network_cheaper
 @pytest.mark.parametrize("device", ["cuda:77", "nonsense", "meta"])
 def test_a_device_that_is_not_there_is_refused_in_one_line(plan, store, device):
     with pytest.raises(ValueError, match=f"the device '{device}' cannot be used here") as caught:
-        Campaign(plan, store, device)
+        Campaign(plan, Store(store), device)
     assert "\n" not in str(caught.value)
 
 

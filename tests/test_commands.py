@@ -8,7 +8,8 @@ import pytest
 import synthetic
 from one_command import assert_one_line, redirect, run
 
-from lth_utils import answers, experiments, faults, records, workers
+from lth_utils import answers, experiments, faults, workers
+from lth_utils.records import Store
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def test_train_makes_what_is_missing_and_says_so(capsys, store, plan):
     assert status == 0
     assert "4 runs planned, 4 missing" in shown and "estimated" in shown and "4 runs trained" in shown
     assert "0 left" in shown
-    assert sorted(records.read(store)["run_key"]) == sorted(run.key for run in plan)
+    assert sorted(Store(store).rows()["run_key"]) == sorted(run.key for run in plan)
     assert run(capsys, "train", "--device", "cpu")[:2] == (0, "4 runs planned, 0 missing\n")
 
 
@@ -94,7 +95,7 @@ def test_budget_device_and_number_of_workers_reach_the_workers(capsys, store, pl
     monkeypatch.setattr(workers, "execute", lambda *arguments, **options: asked.append((arguments, options)))
     status, shown, _ = run(capsys, "train", "--device", "cpu", "--budget", "25m", "--workers", "3")
     assert status == 0 and "0 runs trained" in shown and "4 left" in shown
-    (((asked_plan, count), options),) = asked
+    (((asked_plan, count, _), options),) = asked
     assert (asked_plan, count) == (plan, 3)
     assert (options["budget_seconds"], options["device"]) == (1500, "cpu")
 
@@ -102,17 +103,17 @@ def test_budget_device_and_number_of_workers_reach_the_workers(capsys, store, pl
 # --- faults --------------------------------------------------------------------------------------------------------------------
 
 
-def test_faults_are_trained_chain_by_chain_within_the_budget(capsys, monkeypatch):
+def test_faults_are_trained_chain_by_chain_within_the_budget(capsys, store, monkeypatch):
     asked = []
 
-    def execute(plan, count, budget_seconds, done):
+    def execute(plan, count, into, budget_seconds, done):
         asked.append((plan, count, budget_seconds))
         done(9, "a fault, trial 0")
 
     monkeypatch.setattr(faults, "execute", execute)
     status, shown, _ = run(capsys, "faults", "--budget", "25m", "--workers", "3")
     assert status == 0 and asked == [(faults.plan(), 3, 1500)]
-    chains = len(faults.missing(faults.plan()))
+    chains = len(faults.missing(faults.plan(), Store(store)))
     assert f"{chains} chains of a fault and a trial missing" in shown
     assert f"{chains} left" in shown  # nothing was really stored
 
@@ -143,7 +144,7 @@ def test_a_full_disk_ends_in_one_line_and_a_store_that_loads(capsys, store, monk
         status, _, message = run(capsys, "train", "--device", "cpu", "--workers", "1")
     assert status == 1
     assert_one_line(message, "No space left on device")
-    assert len(records.read(store)) == (2 if writes else 0)
+    assert len(Store(store).rows()) == (2 if writes else 0)
     status, shown, _ = run(capsys, "train", "--device", "cpu", "--workers", "1")
     assert status == 0 and "0 left" in shown
 
@@ -183,13 +184,13 @@ def test_a_report_adopts_whole_waves_only(capsys, store, plan, monkeypatch):
     from lth_utils import notebooks
 
     redone = []
-    monkeypatch.setattr(notebooks, "report", lambda tell: redone.append(len(records.manifest(store))))
+    monkeypatch.setattr(notebooks, "report", lambda tell: redone.append(len(Store(store).manifest())))
     monkeypatch.setattr(answers, "waves", lambda: {"dense": plan[:2], "all": plan})
-    records.write([synthetic.record(**planned.identity) for planned in plan[:3]], store)
+    Store(store).write([synthetic.record(**planned.identity) for planned in plan[:3]])
     status, shown, _ = run(capsys, "report")
     assert status == 0 and redone == [2]
     assert "dense: 2 new of 2" in shown and "all: 1 of 4 runs missing" in shown
-    records.write([synthetic.record(**planned.identity) for planned in plan[3:]], store)
+    Store(store).write([synthetic.record(**planned.identity) for planned in plan[3:]])
     assert run(capsys, "report")[0] == 0 and redone == [2, 4]
 
 

@@ -12,7 +12,6 @@ from synthetic import equal, protocol, record
 
 from lth_utils import ROOT, experiments, networks, paper, records, rewinding
 from lth_utils import masks as masking
-from lth_utils.chains import Chain
 from lth_utils.experiments import Run, arms
 from lth_utils.experiments.settings import under
 
@@ -240,15 +239,16 @@ def test_stacks_are_no_larger_than_asked():
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A chain of trial 0 up to the masks of round 4, and the "trained" weights of its rounds, which are made up."""
-    chain, final = Chain(tmp_path_factory.mktemp("store")), []
+    chain, final = records.Store(tmp_path_factory.mktemp("store")), []
     masks = masking.ones(networks.initial_weights("lenet", 0))
     for pruning_round in range(4):
         link = run("winning_ticket" if pruning_round else "dense", 0, pruning_round)
         final.append(masking.apply(networks.initial_weights("lenet", 100 + pruning_round), masks))
-        chain.extend(link, masks, final[-1])
+        following = masking.prune_smallest(final[-1], masks, link.protocol.pruning_rates)
+        chain.extend(link, masks, following, final[-1])
         if pruning_round == 0:
             chain.keep_weights(link, final[0], {})
-        masks = masking.prune_smallest(final[-1], masks, link.protocol.pruning_rates)
+        masks = following
     return chain, final
 
 

@@ -12,6 +12,7 @@ import synthetic
 from lth_utils import campaign, faults, networks, records, reference, workers
 from lth_utils.data import DataOrder
 from lth_utils.faults import chains
+from lth_utils.records import Store
 
 SHORT = synthetic.protocol(training_iterations=6, evaluation_interval=2)
 EPOCH = 8  # iterations: 64 images in batches of 8
@@ -27,7 +28,9 @@ def test_the_plan_has_every_fault_in_three_trials_of_nine_rounds():
     assert len(runs) == len({run.key for run in runs}) == 15 * 3 * 9
     assert {run.study for run in runs} == {"faults"} and {run.scale for run in runs} == {"short"}
     assert {run.protocol.training_iterations for run in runs} == {10_000}
-    assert sum(len(chain) for chain in faults.missing(runs, records.COMMITTED / "nowhere")) == 14 * 3 * 9
+    assert (
+        sum(len(chain) for chain in faults.missing(runs, Store(records.COMMITTED / "nowhere"))) == 14 * 3 * 9
+    )
 
 
 def test_the_quick_plan_is_one_trial_of_three_faults_beside_the_correct_protocol():
@@ -60,8 +63,8 @@ def in_threads(monkeypatch):
 
 def test_execution_stores_one_ordinary_record_per_run_and_one_file_per_chain(in_threads, tmp_path):
     plan, lines = tiny(["", "stopped_after_1_epoch", "biases_pruned", "rate_41", faults.ON_TEST]), []
-    faults.execute(plan, 2, tmp_path, done=lambda count, line: lines.append((count, line)))
-    frame = records.read(tmp_path)
+    faults.execute(plan, 2, Store(tmp_path), done=lambda count, line: lines.append((count, line)))
+    frame = Store(tmp_path).rows()
     assert set(frame["run_key"]) == {run.key for run in plan} and frame["file"].nunique() == 4
     assert sorted(count for count, _ in lines) == [3, 3, 3, 6]
     assert any("biases pruned too, trial 0" in line for _, line in lines)
@@ -114,28 +117,28 @@ def test_a_test_set_of_its_own_kind_moves_the_second_reading_alone(data):
 def test_what_is_stored_is_not_trained_again_and_a_longer_plan_goes_on(in_threads, tmp_path, monkeypatch):
     plan, orders = tiny(["", "no_rewind"]), []
     monkeypatch.setattr(reference, "DataOrder", lambda *a: orders.append(a) or DataOrder(*a))
-    faults.execute([run for run in plan if run.variant == ""], 1, tmp_path)
+    faults.execute([run for run in plan if run.variant == ""], 1, Store(tmp_path))
     assert len(orders) == 3
-    faults.execute(plan, 1, tmp_path)
-    assert len(orders) == 6 and faults.missing(plan, tmp_path) == []
-    faults.execute(plan, 1, tmp_path)
+    faults.execute(plan, 1, Store(tmp_path))
+    assert len(orders) == 6 and faults.missing(plan, Store(tmp_path)) == []
+    faults.execute(plan, 1, Store(tmp_path))
     assert len(orders) == 6
     longer = tiny(["no_rewind"], rounds=3)
-    faults.execute(longer, 1, tmp_path)
-    assert faults.missing(longer, tmp_path) == [] and len(records.read(tmp_path)) == 10
+    faults.execute(longer, 1, Store(tmp_path))
+    assert faults.missing(longer, Store(tmp_path)) == [] and len(Store(tmp_path).rows()) == 10
 
 
 def test_a_chain_that_is_claimed_elsewhere_is_left_there(in_threads, tmp_path):
     plan, attempts = tiny(["no_rewind", "rate_41"]), []
     with campaign.lock([tmp_path / "_claims" / f"{plan[0].key}.lock"]):
-        faults.execute(plan, 1, tmp_path, done=lambda count, line: attempts.append(count))
+        faults.execute(plan, 1, Store(tmp_path), done=lambda count, line: attempts.append(count))
     assert attempts == [3]
-    assert {chain[0].variant for chain in faults.missing(plan, tmp_path)} == {plan[0].variant}
+    assert {chain[0].variant for chain in faults.missing(plan, Store(tmp_path))} == {plan[0].variant}
 
 
 def test_with_no_time_left_nothing_starts(in_threads, tmp_path):
-    faults.execute(tiny(["no_rewind"]), 1, tmp_path, budget_seconds=-1.0)
-    assert records.read(tmp_path).empty
+    faults.execute(tiny(["no_rewind"]), 1, Store(tmp_path), budget_seconds=-1.0)
+    assert Store(tmp_path).rows().empty
 
 
 def test_no_chain_starts_that_would_outlast_the_budget_if_it_took_as_long_as_the_longest(
@@ -150,7 +153,7 @@ def test_no_chain_starts_that_would_outlast_the_budget_if_it_took_as_long_as_the
 
     monkeypatch.setattr(chains, "_work", ten_seconds)
     monkeypatch.setattr(chains, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
-    faults.execute(tiny(["no_rewind", "rate_41"]), 1, tmp_path, budget_seconds=15.0)
+    faults.execute(tiny(["no_rewind", "rate_41"]), 1, Store(tmp_path), budget_seconds=15.0)
     assert len(worked) == 1
 
 
@@ -159,8 +162,8 @@ def test_records_name_the_code_that_was_loaded_not_what_is_checked_out_later(
 ):
     versions = iter(["loaded", "checked out later"])
     monkeypatch.setattr(campaign, "code_version", lambda: next(versions))
-    faults.execute(tiny(["no_rewind", "rate_41"]), 1, tmp_path)
-    assert set(records.read(tmp_path)["code_version"]) == {"loaded"}
+    faults.execute(tiny(["no_rewind", "rate_41"]), 1, Store(tmp_path))
+    assert set(Store(tmp_path).rows()["code_version"]) == {"loaded"}
 
 
 def test_a_worker_that_is_killed_is_reported(in_threads, tmp_path, monkeypatch):
@@ -169,13 +172,13 @@ def test_a_worker_that_is_killed_is_reported(in_threads, tmp_path, monkeypatch):
 
     monkeypatch.setattr(chains, "_work", killed)
     with pytest.raises(workers.WorkerError, match="killed; the same command continues"):
-        faults.execute(tiny(["no_rewind"]), 1, tmp_path)
+        faults.execute(tiny(["no_rewind"]), 1, Store(tmp_path))
 
 
 def test_a_worker_that_fails_is_reported_in_one_line(in_threads, tmp_path, monkeypatch):
     monkeypatch.setattr(chains.data_room, "load", lambda name: {}["mnist"])
     with pytest.raises(workers.WorkerError, match=r"^'mnist' \(KeyError; chains\.py, line \d+, in _work\)$"):
-        faults.execute(tiny(["no_rewind"]), 1, tmp_path)
+        faults.execute(tiny(["no_rewind"]), 1, Store(tmp_path))
 
 
 def test_the_quick_profile_trains_what_is_missing_and_the_report_trains_nothing(

@@ -13,6 +13,7 @@ from paper_frame import paper_frame
 from lth_utils import ROOT, claims, notebooks, paper, records
 from lth_utils.notebooks import front_page, summaries
 from lth_utils.notebooks.summaries import Table
+from lth_utils.records import Store
 
 UNMEASURED = {"protocol_differences": "", "device": "cpu", "torch_version": "2", "precision": "float32"}
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -30,7 +31,7 @@ def lenet():
 @pytest.fixture(scope="module")
 def nothing(tmp_path_factory):
     """The state before the first run: no record at all."""
-    return records.read(tmp_path_factory.mktemp("empty"))
+    return Store(tmp_path_factory.mktemp("empty")).rows()
 
 
 # --- README.md and CONTRIBUTING.md -------------------------------------------------------------------------------
@@ -85,7 +86,7 @@ def test_every_column_of_the_records_is_documented_with_its_type_and_its_values(
 def test_the_records_can_be_loaded_as_documented():
     assert 'pandas.read_parquet("notebooks/records")' in CONTRIBUTING
     frame = pd.read_parquet(records.COMMITTED)
-    assert list(frame.columns) == records.SCHEMA.names and len(frame) >= len(records.manifest())
+    assert list(frame.columns) == records.SCHEMA.names and len(frame) >= len(records.committed().manifest())
 
 
 def test_citation_file_names_the_paper():

@@ -13,24 +13,22 @@ import pytest
 from synthetic import digest
 
 from lth_utils import claims, data, experiments, faults, networks, paper, records
-from lth_utils.chains import Chain
-from lth_utils.records import read as stored_rows
 
 run_of = experiments.Run.from_record
 
 LAST_WAVE = {"lenet": 5, "conv2": 7, "conv4": 7, "conv6": 7}
 LAST_REDUCED_WAVE = {"conv2": 4, "conv4": 3, "conv6": 3}
 KINDS = ("_chains", "_weights", "_errors")
-BESIDE = Chain(records.COMMITTED)  # what lies beside the committed records
+STORE, stored_rows = records.committed(), records.read
 
 
 def files_of(run):
     """What a run leaves beside its record, or its successor finds there, relative to the store."""
-    paths = [BESIDE._path(run, "_chains", run.procedure)] if run.is_pruned else []
+    paths = [STORE.path(run, "_chains", run.procedure)] if run.is_pruned else []
     if run.is_pruned and run.procedure == "continued":
-        paths.append(BESIDE._continued(run, run.pruning_round))
+        paths.append(STORE.path(run, "_weights", run.procedure, run.pruning_round))
     if run.keeps_weights:
-        paths += [BESIDE._path(run, "_weights"), BESIDE._path(run, "_errors")]
+        paths += [STORE.path(run, "_weights"), STORE.path(run, "_errors")]
     return [path.relative_to(records.COMMITTED).as_posix() for path in paths]
 
 
@@ -201,7 +199,7 @@ def test_data_orders_are_the_same():
 def test_random_masks_are_the_same(network):
     plan = plans()[f"{network} paper {LAST_WAVE[network]}"]
     drawn = [run for run in plan if (run.arm, run.pruning_round, run.trial) == ("random_sparsity", 1, 1)]
-    weights, masks = experiments.starting_point(drawn[0], BESIDE)
+    weights, masks = experiments.starting_point(drawn[0], STORE)
     assert (digest(masks)[:16], digest(weights)[:16]) == MASKS[network]
 
 

@@ -7,9 +7,10 @@ import pytest
 import synthetic
 import torch
 
-from lth_utils import campaign, experiments, networks, paper, records, rewinding
+from lth_utils import campaign, experiments, networks, paper, rewinding
 from lth_utils.experiments import FLOAT32, needs
 from lth_utils.experiments.plans import REDUCED
+from lth_utils.records import Store
 
 networks_of_section_3 = pytest.mark.parametrize("network", experiments.CONVOLUTIONAL)
 
@@ -112,14 +113,14 @@ def test_the_float32_ticket_starts_under_the_mask_that_the_bfloat16_chain_found(
 def test_records_of_the_pixel_scalings_and_of_section_3_are_told_apart(tmp_path):
     short, reduced = experiments.plan("conv2", "short"), experiments.plan("conv2", "reduced", 4)
     for plan in (short, reduced):
-        records.write([synthetic.record(**run.identity) for run in plan], tmp_path)
+        Store(tmp_path).write([synthetic.record(**run.identity) for run in plan])
     for wanted, plan in (
         ({"study": "baseline", "variant": None}, short),
         ({"study": "baseline", "variant": "standardized"}, only(short, variant="standardized")),
         ({"variant": ["", FLOAT32]}, reduced),
         ({}, only(reduced, variant="")),
     ):
-        frame = records.load(network="conv2", folder=tmp_path, **wanted)
+        frame = Store(tmp_path).load(network="conv2", **wanted)
         assert set(frame["run_key"]) == {run.key for run in plan} and len(frame) == len(plan)
 
 
@@ -267,8 +268,8 @@ def test_a_plan_of_a_convolutional_network_trains_from_dense_to_controls_and_flo
         batch_size=4,
         precision="bfloat16",
     )
-    campaign.Campaign(plan, tmp_path).work()
-    frame = records.read(tmp_path).set_index("run_key")
+    campaign.Campaign(plan, Store(tmp_path)).work()
+    frame = Store(tmp_path).rows().set_index("run_key")
     assert sorted(frame.index) == sorted(run.key for run in plan)
     for run in plan:
         row = frame.loc[run.key]

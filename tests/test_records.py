@@ -11,7 +11,8 @@ import pytest
 from synthetic import IDENTITY, record
 
 from lth_utils import records
-from lth_utils.records import StoreError
+from lth_utils.kept import load_arrays, save_arrays
+from lth_utils.records import Store, StoreError
 
 
 @pytest.fixture
@@ -61,10 +62,10 @@ def test_a_key_does_not_depend_on_the_kind_of_integer_or_on_other_columns():
 
 def test_a_stack_is_one_file_and_comes_back_as_it_went_in(store):
     rows = stack(5, arm="random_reinit", curve_test_accuracy=[0.5, float("nan"), 0.75])
-    path = records.write(rows, store)
+    path = Store(store).write(rows)
     assert path.relative_to(store).parts[:2] == ("lenet", "paper")
     assert [file for file in store.rglob("*") if file.is_file()] == [path]
-    frame = records.read(store)
+    frame = Store(store).rows()
     assert list(frame["run_key"]) == [records.run_key(row) for row in rows]
     assert set(frame["file"]) == {str(path.relative_to(store))}
     for row, (_, stored) in zip(rows, frame.iterrows(), strict=True):
@@ -77,14 +78,14 @@ def test_a_stack_is_one_file_and_comes_back_as_it_went_in(store):
 
 def test_the_name_of_a_file_follows_from_its_runs_and_from_nothing_else(store, tmp_path):
     rows = stack(3)
-    first = records.write(rows, store)
-    other = records.write([row | {"test_accuracy_at_end": 0.1} for row in reversed(rows)], tmp_path / "other")
+    first = Store(store).write(rows)
+    other = Store(tmp_path / "other").write([row | {"test_accuracy_at_end": 0.1} for row in reversed(rows)])
     assert first.name == other.name
-    assert records.write(stack(2), store).name != first.name
+    assert Store(store).write(stack(2)).name != first.name
 
 
 def test_columns_have_the_types_that_the_design_promises(store):
-    schema = pq.read_schema(records.write(stack(), store))
+    schema = pq.read_schema(Store(store).write(stack()))
     assert schema.names == records.SCHEMA.names and schema.types == records.SCHEMA.types
     curves = [name for name in schema.names if name.startswith("curve_")]
     assert len(curves) == 4 and all(schema.field(name).type == pa.list_(pa.float32()) for name in curves)
@@ -94,51 +95,51 @@ def test_columns_have_the_types_that_the_design_promises(store):
 @pytest.mark.parametrize("column", ["pruning_round", "test_accuracy_at_end", "diverged"])
 def test_a_value_of_the_wrong_type_is_not_written(store, column):
     with pytest.raises((ValueError, pa.ArrowTypeError)):
-        records.write(stack(1, **{column: "many"}), store)
+        Store(store).write(stack(1, **{column: "many"}))
     assert not store.exists() or not list(store.rglob("*.*"))
 
 
 def test_rows_of_two_scales_do_not_share_a_file(store):
     with pytest.raises(ValueError, match=r"quick.*short|short.*quick"):
-        records.write([record(scale="quick"), record(scale="short")], store)
+        Store(store).write([record(scale="quick"), record(scale="short")])
 
 
 def test_pandas_reads_the_store_as_it_stands_beside_whatever_starts_with_an_underscore(store):
-    records.write(stack(3), store)
-    records.write(stack(2, network="conv2", scale="reduced", protocol_differences="x: 1 -> 2"), store)
-    records.adopt(records.read(store), store)
-    records.save_arrays(store / "lenet" / "paper" / "_chains" / "trial0.npz", {"a": np.zeros(3)})
+    Store(store).write(stack(3))
+    Store(store).write(stack(2, network="conv2", scale="reduced", protocol_differences="x: 1 -> 2"))
+    Store(store).adopt(Store(store).rows())
+    save_arrays(store / "lenet" / "paper" / "_chains" / "trial0.npz", {"a": np.zeros(3)})
     (store / "_claims").mkdir()
     (store / "_claims" / "0123.lock").touch()
     (store / "lenet" / "paper" / "_tmp-abc.parquet").write_bytes(b"half a fi")
     frame = pd.read_parquet(store)
     assert len(frame) == 5
     assert list(frame.columns) == records.SCHEMA.names
-    assert len(records.read(store)) == 5
+    assert len(Store(store).rows()) == 5
 
 
 def test_an_empty_or_missing_store_has_all_columns_and_no_rows(store):
     for _ in ("missing", "empty"):
-        frame = records.load(folder=store)
+        frame = Store(store).load()
         assert len(frame) == 0 and {"run_key", "arm", "test_accuracy_at_end"} <= set(frame.columns)
         store.mkdir(exist_ok=True)
 
 
 @pytest.mark.parametrize("failing", ["replace", "chmod"])
 def test_a_failing_disk_leaves_nothing_behind(store, monkeypatch, failing):
-    kept = records.write(stack(3), store)
+    kept = Store(store).write(stack(3))
 
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, failing, full)
     with pytest.raises(OSError, match="No space left"):
-        records.write(stack(2), store)
+        Store(store).write(stack(2))
     with pytest.raises(OSError, match="No space left"):
-        records.adopt(records.read(store), store)
+        Store(store).adopt(Store(store).rows())
     with pytest.raises(OSError, match="No space left"):
-        records.save_arrays(store / "_x" / "y.npz", {"a": np.zeros(3)})
-    assert leftovers(store) == [] and records.files(store) == [kept]
+        save_arrays(store / "_x" / "y.npz", {"a": np.zeros(3)})
+    assert leftovers(store) == [] and Store(store).files() == [kept]
 
 
 def test_an_interruption_while_writing_leaves_nothing_behind(store, monkeypatch):
@@ -147,7 +148,7 @@ def test_an_interruption_while_writing_leaves_nothing_behind(store, monkeypatch)
 
     monkeypatch.setattr(pq, "write_table", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        records.write(stack(2), store)
+        Store(store).write(stack(2))
     assert [path for path in store.rglob("*") if path.is_file()] == []
 
 
@@ -163,26 +164,26 @@ def copy_of(path, name):
 
 def assert_refused(store, path, message):
     with pytest.raises(StoreError, match=message) as caught:
-        records.read(store)
+        Store(store).rows()
     assert path.name in str(caught.value)
 
 
 @pytest.mark.parametrize("keep", [0, 3, 100, -1])
 def test_a_truncated_file_is_named(store, keep):
-    path = records.write(stack(), store)
+    path = Store(store).write(stack())
     path.write_bytes(path.read_bytes()[:keep])
     assert_refused(store, path, "cannot be read")
 
 
 def test_a_flipped_bit_is_named_unless_it_changes_nothing(store):
-    path = records.write(stack(), store)
-    whole, expected, refused = path.read_bytes(), records.read(store), 0
+    path = Store(store).write(stack())
+    whole, expected, refused = path.read_bytes(), Store(store).rows(), 0
     for place in range(4, len(whole) - 8, 53):  # between the marks at both ends of every Parquet file
         altered = bytearray(whole)
         altered[place] ^= 1 << place % 8
         path.write_bytes(altered)
         try:
-            pd.testing.assert_frame_equal(records.read(store), expected)
+            pd.testing.assert_frame_equal(Store(store).rows(), expected)
         except StoreError as error:
             assert path.name in str(error)
             refused += 1
@@ -190,67 +191,89 @@ def test_a_flipped_bit_is_named_unless_it_changes_nothing(store):
 
 
 def test_files_without_checksums_stay_readable(store):
-    path = records.write(stack(), store)
-    expected = records.read(store)
+    path = Store(store).write(stack())
+    expected = Store(store).rows()
     pq.write_table(pq.read_table(path, partitioning=None), path, compression="zstd")
-    pd.testing.assert_frame_equal(records.read(store), expected)
+    pd.testing.assert_frame_equal(Store(store).rows(), expected)
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "copy.parquet", "0123456789abcdef.csv"])
 def test_a_foreign_file_is_named(store, name):
-    path = copy_of(records.write(stack(), store), name)
+    path = copy_of(Store(store).write(stack()), name)
     assert_refused(store, path, "not a record file")
 
 
 def test_a_file_at_the_wrong_depth_is_named(store):
-    path = records.write(stack(), store)
+    path = Store(store).write(stack())
     moved = store / path.name
     path.rename(moved)
     assert_refused(store, moved, "not a record file")
 
 
 def test_a_file_in_the_folder_of_another_network_is_named(store):
-    path = records.write(stack(), store)
+    path = Store(store).write(stack())
     (store / "conv2" / "paper").mkdir(parents=True)
     moved = path.rename(store / "conv2" / "paper" / path.name)
     assert_refused(store, moved, "wrong folder")
 
 
 def test_a_renamed_file_is_named(store):
-    path = records.write(stack(), store)
+    path = Store(store).write(stack())
     assert_refused(store, path.rename(path.with_name("0123456789abcdef.parquet")), "does not match")
 
 
 def test_a_file_whose_runs_were_altered_is_named(store):
-    path = records.write(stack(), store)
+    path = Store(store).write(stack())
     table = pq.read_table(path, partitioning=None).to_pylist()
     table[1]["pruning_round"] = 9
     pq.write_table(pa.Table.from_pylist(table, schema=records.SCHEMA), path)
     assert_refused(store, path, "altered or renamed")
 
 
+def test_a_column_may_be_added_and_older_files_read_as_if_they_held_the_default(store, monkeypatch):
+    Store(store).write(stack(2))
+    before = Store(store).rows()
+    wider = records.pa.schema([*records.SCHEMA, ("hidden_units", records.pa.int32())])
+    monkeypatch.setattr(records, "SCHEMA", wider)
+    monkeypatch.setattr(records, "LATER", {"hidden_units": 300})
+    records._read_file.cache_clear()
+    Store(store).write(stack(1, study="baseline", hidden_units=50))
+    Store(store).write(stack(1, study="signs"))
+    frame = Store(store).rows().set_index("study")["hidden_units"]
+    assert frame.to_dict() == {"paper": 300, "baseline": 50, "signs": 300} and frame.dtype == "int64"
+    assert set(before["run_key"]) < set(Store(store).rows()["run_key"])
+
+
+@pytest.mark.parametrize("content", ["", "<<<<<<< HEAD\nrun_key,network\n", "run_key;network\n"])
+def test_a_manifest_that_is_none_is_named(store, content):
+    store.mkdir()
+    (store / "_manifest.csv").write_text(content)
+    with pytest.raises(StoreError, match=r"_manifest\.csv"):
+        Store(store).manifest()
+
+
 def test_a_file_with_other_columns_is_named(store):
-    path = records.write(stack(), store)
+    path = Store(store).write(stack())
     pq.write_table(pq.read_table(path, partitioning=None).drop_columns(["device"]), path)
     assert_refused(store, path, "other columns")
 
 
 def test_a_parquet_file_of_something_else_is_named(store):
-    path = records.write(stack(), store)
+    path = Store(store).write(stack())
     pq.write_table(pa.table({"a": [1]}), path)
     assert_refused(store, path, "other columns")
 
 
 def test_a_run_that_is_stored_twice_is_named_with_both_files(store):
-    first, second = records.write(stack(3), store), records.write(stack(2), store)
+    first, second = Store(store).write(stack(3)), Store(store).write(stack(2))
     for path in (first, second):
         assert_refused(store, path, "stored twice.*'trial'")
 
 
 def test_writing_the_same_stack_again_replaces_it(store):
-    records.write(stack(3), store)
-    records.write(stack(3, test_accuracy_at_end=0.5), store)
-    assert records.read(store)["test_accuracy_at_end"].tolist() == [0.5] * 3
+    Store(store).write(stack(3))
+    Store(store).write(stack(3, test_accuracy_at_end=0.5))
+    assert Store(store).rows()["test_accuracy_at_end"].tolist() == [0.5] * 3
 
 
 # --- loading -----------------------------------------------------------------------------------------------------------------
@@ -261,9 +284,9 @@ def filled(store):
     """Two arms of two trials, another study and another variant, which load() leaves out unless asked."""
     for arm in ("winning_ticket", "random_reinit"):
         for pruning_round in (1, 3):
-            records.write(stack(2, arm=arm, pruning_round=pruning_round), store)
-    records.write(stack(1, study="baseline", scale="short"), store)
-    records.write(stack(1, variant="dropout"), store)
+            Store(store).write(stack(2, arm=arm, pruning_round=pruning_round))
+    Store(store).write(stack(1, study="baseline", scale="short"))
+    Store(store).write(stack(1, variant="dropout"))
     return store
 
 
@@ -283,50 +306,50 @@ def filled(store):
     ],
 )
 def test_filters_choose_runs(filled, filters, count):
-    assert len(records.load(folder=filled, **filters)) == count
+    assert len(Store(filled).load(**filters)) == count
 
 
 def test_rows_come_sorted_and_numbered(filled):
-    frame = records.load(folder=filled)
+    frame = Store(filled).load()
     assert frame.equals(frame.sort_values(list(records.IDENTITY)).reset_index(drop=True))
     assert frame.index.tolist() == list(range(8))
 
 
 def test_an_unknown_filter_is_refused(filled):
     with pytest.raises(ValueError, match="'rounds'"):
-        records.load(folder=filled, rounds=3)
+        Store(filled).load(rounds=3)
 
 
 def test_two_scales_are_never_loaded_together(filled):
-    records.write(stack(2, scale="reduced", pruning_round=5), filled)
+    Store(filled).write(stack(2, scale="reduced", pruning_round=5))
     with pytest.raises(ValueError, match="paper, reduced"):
-        records.load(folder=filled)
-    assert len(records.load(folder=filled, scale="paper")) == 8
-    assert len(records.load(folder=filled, scale="reduced")) == 2
+        Store(filled).load()
+    assert len(Store(filled).load(scale="paper")) == 8
+    assert len(Store(filled).load(scale="reduced")) == 2
 
 
 def test_another_network_may_have_another_scale(filled):
-    records.write(stack(2, scale="reduced", network="conv2"), filled)
-    assert len(records.load(folder=filled)) == 10
+    Store(filled).write(stack(2, scale="reduced", network="conv2"))
+    assert len(Store(filled).load()) == 10
 
 
 def test_one_run_under_two_protocols_is_refused_until_one_is_chosen(filled):
-    records.write(stack(1, protocol_key="fedcba987654"), filled)
+    Store(filled).write(stack(1, protocol_key="fedcba987654"))
     with pytest.raises(StoreError, match=r"one run under two protocols.*choose one by protocol_key"):
-        records.load(folder=filled)
-    assert len(records.load(folder=filled, protocol_key="fedcba987654")) == 1
+        Store(filled).load()
+    assert len(Store(filled).load(protocol_key="fedcba987654")) == 1
 
 
 # --- curves ------------------------------------------------------------------------------------------------------------------
 
 
 def test_curves_have_one_row_per_evaluation(store):
-    records.write(stack(2), store)
+    Store(store).write(stack(2))
     longer = {f"curve_{name}": [0.5, 0.5] for name in records.CURVES[1:]} | {
         "curve_iteration": [0.0, 49_900.0]
     }
-    records.write(stack(1, pruning_round=2, percent_remaining=64.0, **longer), store)
-    long = records.curves(records.load(folder=store))
+    Store(store).write(stack(1, pruning_round=2, percent_remaining=64.0, **longer))
+    long = records.curves(Store(store).load())
     assert len(long) == 3 + 3 + 2
     assert list(long.columns) == ["run_key", *records.IDENTITY, "percent_remaining", *records.CURVES]
     second = long[long["trial"] == 1]
@@ -339,41 +362,41 @@ def test_curves_have_one_row_per_evaluation(store):
 
 
 def test_curves_of_no_runs_are_no_rows(store):
-    assert len(records.curves(records.load(folder=store))) == 0
+    assert len(records.curves(Store(store).load())) == 0
 
 
 # --- the manifest ------------------------------------------------------------------------------------------------------------
 
 
 def test_only_adopted_runs_are_seen_by_a_report(filled):
-    assert len(records.load(folder=filled, adopted=True)) == 0
-    chosen = records.load(folder=filled, pruning_round=1)
-    assert records.adopt(chosen, filled) == 4
-    assert records.load(folder=filled, adopted=True)["run_key"].tolist() == chosen["run_key"].tolist()
-    assert records.adopt(records.read(filled), filled) == 6
-    assert len(records.read_adopted(filled)) == len(records.manifest(filled)) == 10
+    assert len(Store(filled).load(adopted=True)) == 0
+    chosen = Store(filled).load(pruning_round=1)
+    assert Store(filled).adopt(chosen) == 4
+    assert Store(filled).load(adopted=True)["run_key"].tolist() == chosen["run_key"].tolist()
+    assert Store(filled).adopt(Store(filled).rows()) == 6
+    assert len(Store(filled).adopted()) == len(Store(filled).manifest()) == 10
 
 
 def test_adopting_twice_changes_not_a_byte(filled):
-    records.adopt(records.read(filled), filled)
+    Store(filled).adopt(Store(filled).rows())
     before = (filled / "_manifest.csv").read_bytes()
-    assert records.adopt(records.read(filled), filled) == 0
+    assert Store(filled).adopt(Store(filled).rows()) == 0
     assert (filled / "_manifest.csv").read_bytes() == before
 
 
 def test_an_adopted_run_without_a_record_is_reported_by_name(filled):
-    records.adopt(records.read(filled), filled)
-    next(iter(records.files(filled))).unlink()
+    Store(filled).adopt(Store(filled).rows())
+    next(iter(Store(filled).files())).unlink()
     with pytest.raises(StoreError, match=r"\d run\(s\) of the manifest have no record.*'network'"):
-        records.load(folder=filled, adopted=True)
-    assert len(records.read(filled)) < 10
+        Store(filled).load(adopted=True)
+    assert len(Store(filled).rows()) < 10
 
 
 def test_keys_of_digits_survive_the_manifest(filled):
-    frame = records.read(filled)
+    frame = Store(filled).rows()
     frame.loc[0, "run_key"], frame.loc[1, "run_key"] = "0000000000000012", "1234567890123e45"
-    records.adopt(frame, filled)
-    assert {"0000000000000012", "1234567890123e45"} <= set(records.manifest(filled)["run_key"])
+    Store(filled).adopt(frame)
+    assert {"0000000000000012", "1234567890123e45"} <= set(Store(filled).manifest()["run_key"])
 
 
 # --- arrays beside the records -----------------------------------------------------------------------------------------------
@@ -381,20 +404,20 @@ def test_keys_of_digits_survive_the_manifest(filled):
 
 def test_arrays_come_back_as_they_went_in(store):
     arrays = {"fc1.weight": np.arange(6, dtype=np.uint8).reshape(2, 3), "fc1.bias": np.float32([0.5])}
-    records.save_arrays(store / "_chains" / "x.npz", arrays)
-    loaded = records.load_arrays(store / "_chains" / "x.npz")
+    save_arrays(store / "_chains" / "x.npz", arrays)
+    loaded = load_arrays(store / "_chains" / "x.npz")
     assert list(loaded) == list(arrays)
     assert all(np.array_equal(loaded[n], a) and loaded[n].dtype == a.dtype for n, a in arrays.items())
 
 
 def test_missing_arrays_are_named(store):
     with pytest.raises(StoreError, match=r"trial7\.npz"):
-        records.load_arrays(store / "trial7.npz")
+        load_arrays(store / "trial7.npz")
 
 
 def test_altered_or_truncated_arrays_are_named(store):
     path = store / "_chains" / "trial7.npz"
-    records.save_arrays(path, {"fc1.weight": np.arange(90, dtype=np.uint8)})
+    save_arrays(path, {"fc1.weight": np.arange(90, dtype=np.uint8)})
     whole = path.read_bytes()
     flipped = [bytearray(whole) for _ in whole]
     for place, altered in enumerate(flipped):
@@ -403,7 +426,7 @@ def test_altered_or_truncated_arrays_are_named(store):
     for altered in [whole[:keep] for keep in range(0, len(whole), 9)] + flipped:
         path.write_bytes(altered)
         try:
-            loaded = records.load_arrays(path)
+            loaded = load_arrays(path)
         except StoreError as error:
             assert "trial7.npz" in str(error)
             refused += 1

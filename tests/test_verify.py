@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 import synthetic
 
-from lth_utils import data, experiments, faults, records, spot_check, verify
+from lth_utils import data, experiments, faults, kept, records, spot_check, verify
 from lth_utils.campaign import Campaign
-from lth_utils.chains import Chain
 from lth_utils.data import DataError
+from lth_utils.records import Store
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def trained(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data, "load", synthetic.load)
         patch.setattr("lth_utils.campaign.code_version", lambda: "abc")
-        Campaign(synthetic.plan(), folder).work()
+        Campaign(synthetic.plan(), Store(folder)).work()
     return folder
 
 
@@ -34,7 +34,7 @@ def store(trained, tmp_path, monkeypatch):
 
 @pytest.fixture
 def frame(store):
-    return records.read(store)
+    return Store(store).rows()
 
 
 @pytest.fixture
@@ -48,11 +48,11 @@ def ticket(frame):
 
 
 def test_what_a_campaign_left_has_no_problem(store, frame):
-    records.adopt(frame[:5], store)
+    Store(store).adopt(frame[:5])
     found = [
         verify.check_records(frame),
-        verify.check_masks(frame, store),
-        verify.check_manifest(frame, store),
+        verify.check_masks(frame, Store(store)),
+        verify.check_manifest(frame, Store(store)),
     ]
     assert [check.problems for check in found] == [(), (), ()]
     assert "16 runs" in found[0].detail and "6 against" in found[1].detail and "5 runs" in found[2].detail
@@ -132,51 +132,51 @@ def test_a_check_of_records_names_file_and_run(frame):
 
 
 def test_an_empty_store_is_a_problem():
-    assert not verify.check_records(records.read(verify.Path("nowhere"))).ok
+    assert not verify.check_records(Store(records.COMMITTED / "nowhere").rows()).ok
 
 
 def test_a_mask_of_equal_size_that_does_not_follow_from_the_dense_weights_is_found(store, frame, ticket):
     path = store / "lenet" / "paper" / "_chains" / f"paper-{ticket['protocol_key']}-trial0.npz"
-    arrays = records.load_arrays(path)
-    records.save_arrays(path, arrays | {"fc1.weight": arrays["fc1.weight"][::-1]})
-    problems = verify.check_masks(frame, store).problems
+    arrays = kept.load_arrays(path)
+    kept.save_arrays(path, arrays | {"fc1.weight": arrays["fc1.weight"][::-1]})
+    problems = verify.check_masks(frame, Store(store)).problems
     assert problems and all("does not follow" in problem for problem in problems)
-    records.save_arrays(path, arrays | {"output.weight": np.zeros_like(arrays["output.weight"])})
-    assert any("another density" in problem for problem in verify.check_masks(frame, store).problems)
+    kept.save_arrays(path, arrays | {"output.weight": np.zeros_like(arrays["output.weight"])})
+    assert any("another density" in problem for problem in verify.check_masks(frame, Store(store)).problems)
     path.unlink()
-    assert any("cannot be read" in problem for problem in verify.check_masks(frame, store).problems)
+    assert any("cannot be read" in problem for problem in verify.check_masks(frame, Store(store)).problems)
 
 
 def test_masks_of_float32_runs_are_those_of_the_chain_that_they_borrow_from(monkeypatch):
     plan = experiments.plan("conv2", "reduced", 4)
     run = next(run for run in plan if run.variant == experiments.FLOAT32 and run.arm == "winning_ticket")
     asked = []
-    monkeypatch.setattr(Chain, "masks", lambda self, of: asked.append(of.key) or {"w": np.ones(1, bool)})
+    monkeypatch.setattr(Store, "masks", lambda self, of: asked.append(of.key) or {"w": np.ones(1, bool)})
     monkeypatch.setattr(verify.masking, "density", lambda masks: run.percent_remaining / 100)
     row = run.identity | {
         "protocol": json.dumps(run.protocol.to_dict()),
         "percent_remaining": run.percent_remaining,
     }
-    assert verify.check_masks(pd.DataFrame([row])).ok
+    assert verify.check_masks(pd.DataFrame([row]), records.committed()).ok
     assert asked == [run.mask_owner.key] != [run.key]
 
 
 def test_masks_of_a_run_whose_protocol_cannot_be_read_are_left_to_the_check_of_records(store, frame):
     frame.loc[frame["arm"] == "winning_ticket", "protocol"] = "{}"
-    assert verify.check_masks(frame, store).ok
+    assert verify.check_masks(frame, Store(store)).ok
 
 
 def test_a_manifest_that_names_other_runs_is_found(store, frame):
-    records.adopt(frame, store)
+    Store(store).adopt(frame)
     path = store / "_manifest.csv"
-    table = records.manifest(store)
+    table = Store(store).manifest()
     table.assign(trial=table["trial"] + 5).to_csv(path, index=False)
-    problems = verify.check_manifest(frame, store).problems
+    problems = verify.check_manifest(frame, Store(store)).problems
     assert len(problems) == 16 and all("belongs to another run" in problem for problem in problems)
     pd.concat([table, table[:1]]).to_csv(path, index=False)
-    assert verify.check_manifest(frame, store).problems == ("1 run(s) are named twice",)
+    assert verify.check_manifest(frame, Store(store)).problems == ("1 run(s) are named twice",)
     table.to_csv(path, index=False)
-    (problem,) = verify.check_manifest(frame[1:], store).problems
+    (problem,) = verify.check_manifest(frame[1:], Store(store)).problems
     assert "it has no record" in problem
 
 
@@ -187,7 +187,7 @@ def test_all_checks_run_whatever_the_first_ones_find(store, monkeypatch):
     monkeypatch.setattr(data, "load", missing)
     monkeypatch.setattr(verify.notebooks, "committed_problems", lambda: ["01: stale"])
     next(store.rglob("*.parquet")).write_bytes(b"half")
-    found = {check.name: check for check in verify.checks(store)}
+    found = {check.name: check for check in verify.checks(Store(store))}
     assert list(found) == ["data mnist", "data cifar10", "records", "notebooks"]
     assert not any(check.ok for check in found.values())
     assert (
@@ -224,7 +224,7 @@ def outcomes(found):
 
 def test_every_kind_of_run_can_be_retrained_and_comes_out_bit_for_bit(store, frame):
     for row in frame.to_dict("records"):
-        found = outcomes(spot_check.retrain(row, frame, folder=store))
+        found = outcomes(spot_check.retrain(row, frame, store=Store(store)))
         beginning = [name for name in found if name.startswith("validation_loss at")]
         assert beginning == ["validation_loss at 0", "validation_loss at 2", "validation_loss at 4"]
         exact = [*beginning, "percent_remaining of the mask"]
@@ -246,20 +246,20 @@ def test_another_curve_and_another_mask_are_outside(store, frame, ticket):
         curve(ticket, "validation_loss", 1, ticket["curve_validation_loss"][1] + 0.001),
         {"percent_remaining": ticket["percent_remaining"] + 1e-9},
     ):
-        found = outcomes(spot_check.retrain(ticket | change, frame, folder=store))
+        found = outcomes(spot_check.retrain(ticket | change, frame, store=Store(store)))
         assert list(found.values()).count("outside") == 1, change
 
 
 def test_another_data_order_is_outside(store, frame, ticket, monkeypatch):
     monkeypatch.setattr(experiments.Run, "seeds", json.loads(ticket["seeds"]) | {"data_order": 7})
-    found = outcomes(spot_check.retrain(ticket, frame, folder=store))
+    found = outcomes(spot_check.retrain(ticket, frame, store=Store(store)))
     assert found["validation_loss at 0"] == "same"
     assert found["validation_loss at 2"] == found["validation_loss at 4"] == "outside"
 
 
 def test_a_limit_compares_only_the_beginning_of_the_curve(store, frame, ticket):
     seen = []
-    found = outcomes(spot_check.retrain(ticket, frame, limit=2, folder=store, progress=seen.append))
+    found = outcomes(spot_check.retrain(ticket, frame, limit=2, store=Store(store), progress=seen.append))
     assert seen == [0, 2] and "validation_loss at 2" in found and not set(spot_check.WHOLE_RUN) & set(found)
     assert [spot_check.iterations_of(ticket, limit) for limit in (1, 2, 3, 100, None)] == [2, 2, 4, 4, 4]
 
@@ -349,7 +349,7 @@ def test_runs_trained_again_elsewhere_are_held_against_their_originals():
 def test_runs_trained_again_elsewhere_are_checked_where_there_are_any(store, monkeypatch):
     monkeypatch.setattr(records, "read", lambda folder: retrained_store(start=0.1))
     monkeypatch.setattr(verify.notebooks, "committed_problems", list)
-    found = {check.name: check for check in verify.checks(store)}
+    found = {check.name: check for check in verify.checks(Store(store))}
     assert not found["retrained"].ok and found["notebooks"].ok
 
 
@@ -369,13 +369,17 @@ def test_what_is_not_a_number_is_outside():
 
 def test_nothing_is_written(store, frame, ticket):
     before = {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
-    spot_check.retrain(ticket, frame, folder=store)
-    list(verify.checks(store))
+    spot_check.retrain(ticket, frame, store=Store(store))
+    list(verify.checks(Store(store)))
     assert before == {path: path.read_bytes() for path in store.rglob("*") if path.is_file()}
 
 
 def test_the_committed_records_their_masks_and_the_manifest_are_sound():
     frame = records.read()
     assert len(frame) > 600
-    found = [verify.check_records(frame), verify.check_masks(frame), verify.check_manifest(frame)]
+    found = [
+        verify.check_records(frame),
+        verify.check_masks(frame, records.committed()),
+        verify.check_manifest(frame, records.committed()),
+    ]
     assert [check.problems for check in found] == [(), (), ()]

@@ -13,6 +13,7 @@ from synthetic import values
 
 from lth_utils import campaign, experiments, workers
 from lth_utils.campaign import Campaign
+from lth_utils.records import Store
 
 real_worker = workers._worker
 
@@ -90,14 +91,14 @@ def test_two_workers_finish_a_plan_together_and_train_nothing_twice(plan, store,
     processes.setattr(workers, "_worker", synthetic_worker)
     processes.setattr(workers, "threads_per_worker", lambda count: 1)
     lines = []
-    workers.execute(plan, 2, store, done=lambda runs, line: lines.append((runs, line)))
-    assert Campaign(plan, store).missing() == []
+    workers.execute(plan, 2, Store(store), done=lambda runs, line: lines.append((runs, line)))
+    assert Campaign(plan, Store(store)).missing() == []
     assert sum(runs for runs, _ in lines) == len(plan)
     assert len(lines) == len(experiments.stacks(plan))
     assert sum("iterative round 1, 2 runs (winning_ticket)" in line for _, line in lines) == 1
     processes.setattr(campaign.data_room, "load", synthetic.load)
     processes.setattr(campaign, "code_version", lambda: "abc")
-    Campaign(plan, tmp_path / "alone").work()
+    Campaign(plan, Store(tmp_path / "alone")).work()
     assert values(store) == values(tmp_path / "alone")
 
 
@@ -113,7 +114,7 @@ def test_two_workers_finish_a_plan_together_and_train_nothing_twice(plan, store,
 def test_a_worker_that_fails_or_dies_is_reported(plan, store, processes, worker, message):
     processes.setattr(workers, "_worker", worker)
     with pytest.raises(workers.WorkerError, match=message):
-        workers.execute(plan, 1, store)
+        workers.execute(plan, 1, Store(store))
 
 
 def test_ctrl_c_ends_every_worker_and_keeps_what_was_finished(plan, store, processes):
@@ -122,12 +123,12 @@ def test_ctrl_c_ends_every_worker_and_keeps_what_was_finished(plan, store, proce
 
     processes.setattr(workers, "_worker", slow_worker)
     with pytest.raises(KeyboardInterrupt):
-        workers.execute(plan, 2, store, done=interrupted)
+        workers.execute(plan, 2, Store(store), done=interrupted)
     assert not multiprocessing.active_children()
     assert 0 < len(values(store)) < len(plan)
     processes.setattr(workers, "_worker", synthetic_worker)
-    workers.execute(plan, 2, store)
-    assert Campaign(plan, store).missing() == []
+    workers.execute(plan, 2, Store(store))
+    assert Campaign(plan, Store(store)).missing() == []
 
 
 def campaign_with_a_slow_worker(plan, store):
@@ -135,7 +136,7 @@ def campaign_with_a_slow_worker(plan, store):
     context = multiprocessing.get_context("fork")
     workers.multiprocessing.get_context = lambda method: context
     workers._worker = slow_worker
-    workers.execute(plan, 1, store)
+    workers.execute(plan, 1, Store(store))
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
@@ -187,7 +188,7 @@ def test_a_worker_keeps_to_its_device_budget_and_threads(monkeypatch):
 @pytest.mark.parametrize("count", [0, -1])
 def test_less_than_one_worker_is_refused(plan, store, count):
     with pytest.raises(ValueError, match=f"at least one worker is needed, got {count}"):
-        workers.execute(plan, count, store)
+        workers.execute(plan, count, Store(store))
     with pytest.raises(ValueError, match=f"got {count}"):
         workers.threads_per_worker(count)
 
@@ -206,7 +207,7 @@ def test_the_estimate_grows_with_the_work_and_falls_with_the_workers(plan, store
     monkeypatch.setattr(campaign.data_room, "load", synthetic.load)
     monkeypatch.setattr(workers, "CALIBRATION_ITERATIONS", 4)
     monkeypatch.setattr(workers.time, "perf_counter", lambda: float(next(ticking)))
-    work = Campaign(plan, store)
+    work = Campaign(plan, Store(store))
     one, two = (workers.estimated_seconds(work, plan[:2], count) for count in (1, 2))
     assert one == 2 * two > 0
     assert workers.estimated_seconds(work, plan[:1], 1) == pytest.approx(one / 2)

@@ -11,7 +11,6 @@ from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from multiprocessing import get_context
-from pathlib import Path
 
 import pandas as pd
 import torch
@@ -21,6 +20,7 @@ from lth_utils import data as data_room
 from lth_utils.data import Dataset
 from lth_utils.experiments import Run
 from lth_utils.faults.injected import FAULTS, ON_TEST, iterations_per_epoch
+from lth_utils.records import Store
 from lth_utils.reference import Images, Round
 
 ROUNDS, TRIALS, ITERATIONS = 8, 3, 10_000
@@ -56,9 +56,9 @@ def obtain(profile: str) -> pd.DataFrame:
     """The records of the plan, one row per run, as a notebook's profile wants them; see `campaign.obtain`."""
     runs = plan(profile)
     if profile != "report":
-        folder = campaign.chain(profile).folder
-        execute(runs, workers.default_workers("cpu"), folder)
-        if missing(runs, folder):
+        store = campaign.chain(profile)
+        execute(runs, workers.default_workers("cpu"), store)
+        if missing(runs, store):
             raise records.StoreError(
                 "another process is training some of these chains; run again when it is done"
             )
@@ -68,7 +68,7 @@ def obtain(profile: str) -> pd.DataFrame:
 def execute(
     plan: list[Run],
     count: int,
-    folder: Path = records.COMMITTED,
+    store: Store,
     budget_seconds: float | None = None,
     done: Callable[[int, str], None] = lambda runs, line: None,
 ) -> None:
@@ -78,7 +78,7 @@ def execute(
     starts that would not end in time if it took as long as the longest so far. Raises WorkerError when a worker fails
     or dies.
     """
-    waiting, started, longest = missing(plan, folder), time.monotonic(), 0.0
+    waiting, started, longest = missing(plan, store), time.monotonic(), 0.0
     version = campaign.code_version()  # of what is loaded now: the checkout may change while this trains
     threads = workers.threads_per_worker(count)
     with ProcessPoolExecutor(count, get_context("spawn"), _prepare, (threads,)) as pool:
@@ -88,7 +88,7 @@ def execute(
             if budget_seconds is not None and spent + longest > budget_seconds:
                 waiting = []
             while waiting and len(running) < count:
-                running.add(pool.submit(_work, waiting.pop(0), folder, version))
+                running.add(pool.submit(_work, waiting.pop(0), store, version))
             finished, running = wait(running, return_when=FIRST_COMPLETED)
             for future in finished:
                 longest = max(longest, _report(future, done))
@@ -112,12 +112,12 @@ def _report(future, done):
     return seconds
 
 
-def missing(plan: list[Run], folder: Path = records.COMMITTED) -> list[list[Run]]:
+def missing(plan: list[Run], store: Store) -> list[list[Run]]:
     """The chains of a plan that lack a record, in plan order, each with its runs by round.
 
     Early stopping on the test set is no chain of its own: it is read off the correct protocol's.
     """
-    stored, found, open_chains = set(records.read(folder)["run_key"]), {}, []
+    stored, found, open_chains = set(store.rows()["run_key"]), {}, []
     for run in plan:
         trained = replace(run, variant="") if run.variant == ON_TEST else run
         chain = (trained.variant, trained.trial)
@@ -127,19 +127,19 @@ def missing(plan: list[Run], folder: Path = records.COMMITTED) -> list[list[Run]
     return [[runs[r] for r in sorted(runs)] for chain, runs in found.items() if chain in open_chains]
 
 
-def _work(chain: list[Run], folder: Path, version: str) -> tuple[int, float, str]:
+def _work(chain: list[Run], store: Store, version: str) -> tuple[int, float, str]:
     """Claim, train and store one chain: the number of new records, seconds and a line; 0 if others were first."""
-    claim = campaign.lock([folder / "_claims" / f"{chain[0].key}.lock"])
+    claim = campaign.lock([store.folder / "_claims" / f"{chain[0].key}.lock"])
     if claim is None:
         return 0, 0.0, ""
     with claim:
-        stored = set(records.read(folder)["run_key"])
+        stored = set(store.rows()["run_key"])
         if all(run.key in stored for run in _recorded(chain)):
             return 0, 0.0, ""
         started = time.monotonic()
         rows = train(chain, data_room.load(paper.DATASETS[chain[0].network]))
         new = [row | {"code_version": version} for row in rows if records.run_key(row) not in stored]
-        records.write(new, folder)
+        store.write(new)
         seconds, fault = time.monotonic() - started, FAULT[chain[0].variant]
         return len(new), seconds, f"{fault.label}, trial {chain[0].trial}, {len(new)} runs: {seconds:.0f} s"
 

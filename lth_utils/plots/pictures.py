@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lth_utils import ROOT, records
+from lth_utils import ROOT, kept
 from lth_utils.plots import style
 from lth_utils.plots.panels import Drawing
 from lth_utils.plots.printed import alt_text
@@ -104,9 +104,9 @@ def save(
         Path(folder) if folder else ROOT / ("build/figures" if profile == "quick" else "build/report/figures")
     )
     picture = Picture(_png(figure), alt or alt_text(table))
-    records.write_bytes(folder / f"{name}.png", picture.png)
+    kept.write_bytes(folder / f"{name}.png", picture.png)
     drawn = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    records.write_bytes(folder / f"{name}.csv", drawn.encode())
+    kept.write_bytes(folder / f"{name}.csv", drawn.encode())
     return picture
 
 

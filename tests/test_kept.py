@@ -9,9 +9,8 @@ from synthetic import equal, protocol
 
 from lth_utils import experiments, networks
 from lth_utils import masks as masking
-from lth_utils.chains import Chain
 from lth_utils.experiments import Run
-from lth_utils.records import StoreError
+from lth_utils.records import Store, StoreError
 
 
 def link(pruning_round, procedure="iterative", trial=0):
@@ -24,6 +23,11 @@ def link(pruning_round, procedure="iterative", trial=0):
         procedure=procedure,
         protocol=protocol(),
     )
+
+
+def extend(chain, run, masks, final_weights):
+    """Prune a trained network and store what follows, as the runner does."""
+    chain.extend(run, masks, experiments.next_masks(run, final_weights, masks), final_weights)
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +43,16 @@ def trained():
 @pytest.fixture(scope="module")
 def template(tmp_path_factory, trained):
     masks, final = trained
-    chain = Chain(tmp_path_factory.mktemp("template"))
+    chain = Store(tmp_path_factory.mktemp("template"))
     for pruning_round in range(3):
-        chain.extend(link(pruning_round), masks[pruning_round], final[pruning_round])
+        extend(chain, link(pruning_round), masks[pruning_round], final[pruning_round])
     return chain
 
 
 @pytest.fixture
 def chain(tmp_path, template):
     """The chain of one trial after its second ticket."""
-    return Chain(Path(shutil.copytree(template.folder, tmp_path / "store")))
+    return Store(Path(shutil.copytree(template.folder, tmp_path / "store")))
 
 
 def contents(folder):
@@ -74,7 +78,7 @@ def test_everything_that_a_chain_leaves_is_hidden_from_readers_of_records(chain)
 @pytest.mark.parametrize("pruning_round", [0, 1, 2])
 def test_repeating_any_link_changes_nothing(chain, trained, pruning_round):
     before = contents(chain.folder)
-    chain.extend(link(pruning_round), trained[0][pruning_round], trained[1][pruning_round])
+    extend(chain, link(pruning_round), trained[0][pruning_round], trained[1][pruning_round])
     assert contents(chain.folder) == before
 
 
@@ -83,7 +87,7 @@ def test_a_repetition_that_decides_otherwise_is_refused_instead_of_cutting_the_c
     before = contents(chain.folder)
     other = masking.apply(networks.initial_weights("lenet", 9), masks[1])
     with pytest.raises(StoreError, match="later rounds of another training"):
-        chain.extend(link(1), masks[1], other)
+        extend(chain, link(1), masks[1], other)
     assert contents(chain.folder) == before
 
 
@@ -111,7 +115,7 @@ def test_masks_and_weights_of_something_else_are_named(chain, trained, change):
     with pytest.raises(StoreError, match=f"{masks} does not hold the layers of lenet"):
         chain.masks(link(1))
     with pytest.raises(StoreError, match=f"{masks} does not hold"):
-        chain.extend(link(2), trained[0][2], trained[1][2])
+        extend(chain, link(2), trained[0][2], trained[1][2])
     with pytest.raises(StoreError, match=f"{weights} does not hold"):
         chain.dense_weights(link(0))
 
@@ -129,14 +133,14 @@ def test_a_continued_chain_keeps_the_weights_from_which_it_goes_on(chain, traine
     masks, final = trained
     chain.keep_weights(link(0), final[0], {})
     assert equal(chain.continued_weights(link(1, "continued")), final[0])
-    chain.extend(link(1, "continued"), masks[1], final[1])
+    extend(chain, link(1, "continued"), masks[1], final[1])
     assert equal(chain.continued_weights(link(2, "continued")), final[1])
     assert equal(chain.masks(link(2, "continued")), masks[2])
-    chain.extend(link(2, "continued"), masks[2], final[2])
+    extend(chain, link(2, "continued"), masks[2], final[2])
     assert equal(chain.continued_weights(link(3, "continued")), final[2])
     killed_before_its_record = link(2, "continued")
     assert equal(chain.continued_weights(killed_before_its_record), final[1])
-    chain.extend(killed_before_its_record, masks[2], final[2])
+    extend(chain, killed_before_its_record, masks[2], final[2])
     assert equal(chain.continued_weights(link(3, "continued")), final[2])
     assert len(list(chain.folder.rglob("*-continued-*-round*.npz"))) == 2
     assert equal(chain.masks(link(2)), masks[2])
@@ -152,8 +156,8 @@ def test_dense_weights_and_errors_come_back_as_they_were_left(chain, trained):
 def test_of_a_large_network_only_the_filters_come_back(tmp_path):
     run = experiments.plan("conv2", "reduced", 1)[0]
     weights, ticket = networks.initial_weights("conv2", 0), experiments.plan("conv2", "reduced", 1)[4]
-    Chain(tmp_path).keep_weights(run, weights, {})
+    Store(tmp_path).keep_weights(run, weights, {})
     assert ticket.arm == "winning_ticket" and ticket.trial == run.trial == 0
-    kept = Chain(tmp_path).dense_weights(ticket)
+    kept = Store(tmp_path).dense_weights(ticket)
     assert set(kept) == {f"conv{number}.{part}" for number in (1, 2) for part in ("weight", "bias")}
     assert all(bool((value == weights[name]).all()) for name, value in kept.items())
