@@ -183,6 +183,9 @@ def test_trials_of_the_papers_own_agree_in_size_and_go_against_no_claim(papers_o
     assert table["difference"].abs().max() / table["half_width"].max() < 0.1
     assert (table["inside"] | ~table["plot_inside"] | table["size"].eq("")).all()
     assert not (table["equivalent"] & ~table["inside"]).any()
+    counts = second_reading.by_claim(table)
+    assert counts["size", "agrees"].sum() == table["size"].eq("agrees").sum()
+    assert counts.loc[("C16", "lenet"), ("direction", "shown")] == 2 and len(counts) == len(FEW)
     assert (table["frozen"].eq("met") <= table["equivalent"]).all()
 
 

@@ -57,26 +57,31 @@ def grid(
         wanted |= frame["arm"] == "dense"
     rows = frame[wanted & (frame["network"] == network) & (frame["variant"] == variant)]
     distance = np.abs(np.log(rows["percent_remaining"].to_numpy(float)[:, None] / np.array(rungs)))
-    rows = rows.assign(rung=np.array(rungs)[distance.argmin(axis=1)])[distance.min(axis=1) < SAME_RUNG]
-    if rows.duplicated(["trial", "replicate", "rung"]).any():
+    near = distance.min(axis=1) < SAME_RUNG
+    rows, columns = rows[near], distance[near].argmin(axis=1)
+    if len(set(zip(rows["trial"], rows["replicate"], columns))) < len(rows):
         raise ValueError(f"two records of {metric} mean the same run: filter by scale and study first")
     precisions = frozenset(rows["precision"])
     if len(precisions) > 1:
         raise ValueError(f"precisions are never averaged together: {', '.join(sorted(precisions))}")
-    return Grid(*_tables(rows, metric, rungs), frozenset(rows["scale"]), precisions)
+    return Grid(*_tables(rows, metric, columns, rungs), frozenset(rows["scale"]), precisions)
 
 
-def _tables(rows, metric, rungs):
+def _tables(rows, metric, columns, rungs):
+    """values, censored and diverged, a cell per trial and rung over its replicates; columns: the rung of each row."""
     values, censored = readings(rows, metric)
-    diverged = rows["diverged"].astype(bool)
-    cells = [rows["trial"], rows["rung"]]
-    means = values.mask(diverged).groupby(cells).agg(lambda replicates: replicates.to_numpy().mean())
-    flags = (flag.groupby(cells).any().unstack(fill_value=False) for flag in (censored, diverged))
-    tables = (
-        means.unstack().reindex(columns=rungs),
-        *(flag.reindex(columns=rungs, fill_value=False) for flag in flags),
+    diverged = rows["diverged"].to_numpy(bool)
+    trials = np.unique(rows["trial"])
+    cell = np.searchsorted(trials, rows["trial"]), columns
+    runs, total, late, lost = (
+        np.zeros((len(trials), len(rungs)), kind) for kind in (float, float, bool, bool)
     )
-    return [table.rename_axis(index=None, columns=None) for table in tables]
+    np.add.at(runs, cell, 1)
+    np.add.at(total, cell, values.mask(diverged))
+    np.logical_or.at(late, cell, censored)
+    np.logical_or.at(lost, cell, diverged)
+    runs[runs == 0] = np.nan
+    return [pd.DataFrame(table, trials, rungs) for table in (total / runs, late, lost)]
 
 
 def readings(rows: pd.DataFrame, metric: str) -> tuple[pd.Series, pd.Series]:

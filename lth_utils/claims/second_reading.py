@@ -51,6 +51,15 @@ def read(frame: pd.DataFrame, ids=None) -> pd.DataFrame:
     return table
 
 
+def by_claim(table: pd.DataFrame) -> pd.DataFrame:
+    """Per claim and network of a table of `read`: how many of its conditions have which direction, size and outcome."""
+    counts = {
+        part: pd.crosstab([table["claim"], table["network"]], table[part]).drop(columns="", errors="ignore")
+        for part in ("direction", "size", "frozen")
+    }
+    return pd.concat(counts, axis=1)
+
+
 def _row(condition, sample, points):
     found = claims.interval_of(sample)
     facts = {name: condition[name] for name in ("claim", "condition", "network", "measure", "unit")}

@@ -101,7 +101,7 @@ def trials_to_decide(estimate: float, spread: float, lower: float, upper: float)
     """
     distances = [abs(estimate - bound) for bound in (lower, upper) if math.isfinite(bound)]
     distance = min(distances, default=math.inf)
-    for count in range(FEWEST_TRIALS, MOST_TRIALS + 1):
-        if t_quantile(count) * spread / math.sqrt(count) < distance:
-            return count
-    return None
+    counts = np.arange(FEWEST_TRIALS, MOST_TRIALS + 1)
+    half_widths = stats.t.ppf((1 + CONFIDENCE) / 2, counts - 1) * spread / np.sqrt(counts)
+    enough = counts[half_widths < distance]
+    return int(enough[0]) if len(enough) else None
