@@ -347,7 +347,7 @@ def test_runs_trained_again_elsewhere_are_held_against_their_originals():
 
 
 def test_runs_trained_again_elsewhere_are_checked_where_there_are_any(store, monkeypatch):
-    monkeypatch.setattr(records, "read", lambda folder: retrained_store(start=0.1))
+    monkeypatch.setattr(Store, "rows", lambda self: retrained_store(start=0.1))
     monkeypatch.setattr(verify.notebooks, "committed_problems", list)
     found = {check.name: check for check in verify.checks(Store(store))}
     assert not found["retrained"].ok and found["notebooks"].ok
