@@ -1,10 +1,11 @@
-"""The paper's algorithm on ONE network, written to be obviously right rather than fast.
+"""The paper's algorithm, written to be obviously right rather than fast.
 
-The stacked trainer is tested against this file, and notebook 05 injects its faults through `Parts`: one callable for
-every step of the algorithm that published code gets wrong.
+`iterative_pruning` is the algorithm, for any network and any way to train it. `train` is the paper's way to train ONE
+of its networks: the stacked trainer is tested against it, and notebook 05 injects its faults into both through `Parts`,
+one callable for every step that published code gets wrong.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -27,6 +28,51 @@ PLAIN = {
     "validation_trained_on": False,
 }
 EVALUATION_BATCH = 1000  # fits the cache, so it is faster than all images at once
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """One round of the algorithm: a mask, and its network's weights before and after training. Round 0 is dense."""
+
+    pruning_round: int
+    masks: Masks
+    first_weights: Weights
+    final_weights: Weights
+
+
+def reset(initial_weights: Weights, final_weights: Weights, masks: Masks) -> Weights:
+    """Survivors go back to their initial weights (Section 2: "resetting"), whatever training has made of them."""
+    return rewinding.rewind(initial_weights, masks)
+
+
+def iterative_pruning(
+    initial_weights: Weights,
+    train: Callable[[Weights, Masks], Weights],
+    rates: Mapping[str, float] | float,
+    rounds: int,
+    *,
+    masks: Masks | None = None,
+    prune: Callable[..., Masks] = masking.prune_smallest,
+    reset: Callable[[Weights, Weights, Masks], Weights] = reset,
+) -> Iterator[Ticket]:
+    """Section 1's algorithm: train, prune the smallest survivors, reset the others, repeat; one ticket per round.
+
+    train(weights, masks): trained weights, the pruned ones still zero; it may change the weights it is given.
+    rates: fraction of the survivors that a round prunes, one or one per layer. rounds: of pruning, after the dense one.
+    masks: what may be pruned, by default all matrices and filters; spare a layer by leaving it out.
+    """
+    masks = masking.ones(initial_weights) if masks is None else masks
+    weights = rewinding.rewind(initial_weights, masks)
+    for pruning_round in range(rounds + 1):
+        final_weights = _copies(train(_copies(weights), masks))
+        yield Ticket(pruning_round, masks, weights, final_weights)
+        if pruning_round < rounds:
+            masks = prune(final_weights, masks, rates)
+            weights = reset(initial_weights, final_weights, masks)
+
+
+def _copies(weights):
+    return {name: value.detach().clone() for name, value in weights.items()}
 
 
 @dataclass
@@ -83,11 +129,6 @@ def never(trained: Round) -> bool:
     return False
 
 
-def reset(initial_weights: Weights, trained: Round, masks: Masks) -> Weights:
-    """Survivors go back to their initial weights (Section 2: "resetting")."""
-    return rewinding.rewind(initial_weights, masks)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Parts:
     """What the algorithm is made of: called per round (optimizer, prune, reset), evaluation (stop) and step."""
@@ -96,7 +137,7 @@ class Parts:
     step: Callable[..., None] = masked_step
     stop: Callable[[Round], bool] = never
     prune: Callable[[Weights, Masks, Mapping[str, float]], Masks] = masking.prune_smallest
-    reset: Callable[[Weights, Round, Masks], Weights] = reset
+    reset: Callable[[Weights, Weights, Masks], Weights] = reset
 
 
 CORRECT = Parts()
@@ -165,11 +206,7 @@ def _evaluate(done, iteration, protocol, splits, watched):
             done.best_weights[split] = _copies(done.final_weights)
 
 
-def _copies(weights):
-    return {name: value.detach().clone() for name, value in weights.items()}
-
-
-def iterative_pruning(
+def paper_rounds(
     initial_weights: Weights,
     seeds: list[int],
     protocol: Protocol,
@@ -177,10 +214,14 @@ def iterative_pruning(
     parts: Parts = CORRECT,
     test_curve: bool = True,
 ) -> list[Round]:
-    """Section 1's algorithm: train, prune the smallest survivors, reset, repeat; one round per data-order seed."""
-    masks, weights, rounds = masking.ones(initial_weights), initial_weights, []
-    for seed in seeds:
-        rounds.append(train(weights, masks, seed, protocol, data, parts, test_curve))
-        masks = parts.prune(rounds[-1].final_weights, masks, protocol.pruning_rates)
-        weights = parts.reset(initial_weights, rounds[-1], masks)
-    return rounds
+    """The algorithm on one of the paper's networks, with the curves of every round; one data-order seed per round."""
+    done: list[Round] = []
+
+    def train_next(weights: Weights, masks: Masks) -> Weights:
+        done.append(train(weights, masks, seeds[len(done)], protocol, data, parts, test_curve))
+        return done[-1].final_weights
+
+    steps = {"prune": parts.prune, "reset": parts.reset}
+    for _ in iterative_pruning(initial_weights, train_next, protocol.pruning_rates, len(seeds) - 1, **steps):
+        pass
+    return done

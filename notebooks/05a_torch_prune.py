@@ -470,7 +470,7 @@ assert all(torch.equal(initial[name], original[name]) for name in initial)
 # prunes and resets its own Lenet. Torch and we round alike, `round(rate * survivors)` with halves to even.
 
 # %% tags=["nbval-check-output"]
-rounds = reference.iterative_pruning(initial, list(seeds), protocol, noise)
+rounds = reference.paper_rounds(initial, list(seeds), protocol, noise)
 agreement = []
 print("round   P_m %  survivors by layer     as prune_smallest  as reference")
 for pruning_round, ticket in enumerate(theirs[:5], start=1):

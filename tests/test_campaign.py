@@ -133,9 +133,7 @@ def test_tickets_and_dense_networks_are_those_of_the_reference(undisturbed, plan
     for trial in (0, 1):
         chain = [run for run in plan if run.is_pruned and run.trial == trial and run.procedure == "iterative"]
         initial = networks.initial_weights("lenet", chain[0].seeds["init"])
-        rounds = reference.iterative_pruning(
-            initial, [run.seeds["data_order"] for run in chain], protocol(), data
-        )
+        rounds = reference.paper_rounds(initial, [run.seeds["data_order"] for run in chain], protocol(), data)
         for run, expected in zip(chain, rounds, strict=True):
             (row,) = frame[frame["run_key"] == run.key].to_dict("records")
             assert np.allclose(row["curve_validation_loss"], expected.validation_losses, atol=1e-5)

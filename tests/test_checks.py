@@ -1,23 +1,31 @@
 """The checklist on any module, on dicts of tensors and on modules of torch's prune; each check passes and fails."""
 
+import ast
 import copy
 import inspect
 import io
 import re
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import prune
+from torch.nn.utils import parametrizations, parametrize, prune
 
 from lth_utils import checks
+from lth_utils import masks as masking
 from lth_utils.checks import CheckFailed
 
 CHECKS = {
     name: check
     for name, check in inspect.getmembers(checks, inspect.isfunction)
-    if check.__module__ == checks.__name__ and name[0] != "_"
+    if check.__module__ == checks.__name__ and name[0] != "_" and name != "every_round"  # runs others
 }
+
+
+def is_parametrized(model):
+    return isinstance(model, nn.Module) and any(map(parametrize.is_parametrized, model.modules()))
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +33,10 @@ def no_check_may_change_what_it_looks_at(monkeypatch):
     """Watches every call in this file, whether the check passes or fails."""
 
     def stored(arguments):
-        torch.save(arguments, file := io.BytesIO())
+        plain = [
+            one.state_dict() if is_parametrized(one) else one for one in arguments
+        ]  # torch saves no others
+        torch.save(plain, file := io.BytesIO())
         return file.getvalue()
 
     def watched(check):
@@ -63,7 +74,7 @@ def masks(model):
 
 
 @pytest.fixture
-def pruned(model, masks):
+def pruned(model, initial, masks):  # after the initial weights were saved
     with torch.no_grad():
         for name, mask in masks.items():
             model.get_parameter(name).mul_(mask)
@@ -228,6 +239,367 @@ def test_a_result_is_read_where_the_validation_loss_is_lowest():
     checks.chosen_on_validation(2, [3.0, 1.0, 1.0])
     with fails("evaluation 2 was chosen, the validation loss is lowest at evaluation 1"):
         checks.chosen_on_validation(2, [3.0, 1.0, 2.0])
+
+
+@pytest.mark.parametrize("index", [-1, 3, 400])
+def test_a_result_is_read_at_an_evaluation_that_exists(index):
+    with fails(f"evaluation {index} was chosen, there are 0 to 2"):
+        checks.chosen_on_validation(index, [3.0, 1.0, 2.0])
+
+
+@pytest.mark.parametrize("loss", [float("nan"), float("inf")])
+def test_a_run_that_diverged_has_no_lowest_loss(loss):
+    with fails("not one of the 4 validation losses is finite"):
+        checks.chosen_on_validation(2, [loss] * 4)
+    checks.chosen_on_validation(1, [loss, 2.0, loss])
+
+
+# --- names, types, shapes and places -------------------------------------------------------------------------------------
+
+
+def renamed(tensors, prefix="module."):
+    return {prefix + name: value for name, value in tensors.items()}
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "0."])
+def test_names_that_do_not_match_fail_in_every_check_that_takes_two_sets_of_them(
+    pruned, initial, masks, prefix
+):
+    other = renamed(masks, prefix)
+    for check, arguments in {
+        "weights_are_rewound": (pruned, initial, other),
+        "saved_weights_are_untouched": (initial, renamed(initial, prefix)),
+        "masked_weights_are_zero": (pruned, other),
+        "survivors_of_both_signs_moved": (initial, renamed(initial, prefix), masks),
+        "masks_are_nested": (other, masks),
+        "layers_lose_their_share": (other, masks, 0.0),
+        "reinit_differs": (pruned, renamed(initial, prefix), masks),
+        "random_masks_differ": (masks, other),
+    }.items():
+        with fails("0.weight: "):
+            getattr(checks, check)(*arguments)
+    with fails("0.weight: not among the saved values"):
+        checks.weights_are_rewound(pruned, renamed(initial, prefix), {})
+    with fails("1.weight: not among the earlier masks"):
+        checks.layers_lose_their_share(masks, masks, {"1.weight": 0.0})
+
+
+@pytest.mark.parametrize("missing", ["0.weight", "0.bias", "2.bias"])
+def test_what_was_never_saved_cannot_have_been_rewound(pruned, initial, masks, missing):
+    del initial[missing]
+    masks.pop(missing, None)
+    for model in (pruned, dict(pruned.state_dict())):
+        with fails(f"{missing}: not among the saved values"):
+            checks.weights_are_rewound(model, initial, masks)
+
+
+def test_a_layer_whose_mask_was_lost_is_not_nested_and_a_new_one_may_come(masks):
+    checks.masks_are_nested(masks | {"0.bias": torch.ones(3)}, masks)
+    lost = masks.pop("2.weight")
+    with fails("2.weight: not among the later masks"):
+        checks.masks_are_nested(masks, masks | {"2.weight": lost})
+    with fails("2.weight: not among the later masks"):
+        checks.layers_lose_their_share(masks, masks | {"2.weight": lost}, {"0.weight": 0.0})
+
+
+@pytest.mark.parametrize(
+    "kind", [torch.Tensor.bool, torch.Tensor.half, torch.Tensor.float, torch.Tensor.numpy]
+)
+def test_masks_of_any_type_are_judged_alike(pruned, initial, masks, kind):
+    other = {name: kind(mask) for name, mask in masks.items()}
+    checks.weights_are_rewound(pruned, initial, other)
+    checks.masks_are_nested(other, masks)
+    with fails("0.weight: 6 of 6 pruned weights are not zero"):
+        checks.masked_weights_are_zero(initial, other)
+    with fails("2.weight: 3 pruned weights came back to life"):
+        checks.masks_are_nested({"2.weight": np.ones((2, 3))}, {"2.weight": other["2.weight"]})
+    with fails("0.weight: a mask holds 0 and 1 alone"):
+        checks.masked_weights_are_zero(pruned, {"0.weight": torch.rand(3, 4)})
+
+
+@pytest.mark.parametrize(("dtype", "count"), [(torch.float16, 70_001), (torch.float32, 2**24 + 20)])
+def test_counts_of_large_float_masks_are_exact(dtype, count, monkeypatch):
+    monkeypatch.undo()  # nobody need watch 64 MB
+    before = torch.ones(1, count, dtype=dtype)
+    after, gone = before.clone(), round(0.2 * count)
+    after[0, :gone] = 0
+    checks.layers_lose_their_share({"a": after}, {"a": before}, {"a": 0.2})
+    after[0, : gone + 2] = 0
+    with fails(f"a: {gone + 2:,} of {count:,} weights went, {gone:,} should have"):
+        checks.layers_lose_their_share({"a": after}, {"a": before}, 0.2)
+
+
+def test_shapes_that_could_be_broadcast_are_no_match(pruned, initial, masks):
+    with fails("0.weight: the shapes (3, 4) and (1, 4) do not fit"):
+        checks.masked_weights_are_zero(pruned, {"0.weight": torch.ones(1, 4)})
+    with fails("0.bias: the shapes (3,) and (1,) do not fit"):
+        checks.weights_are_rewound(pruned, initial | {"0.bias": torch.zeros(1)}, masks)
+
+
+# --- buffers --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def normed():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3))
+
+
+def test_running_statistics_are_rewound_and_copied_like_everything_else(normed):
+    initial = copy.deepcopy(normed.state_dict())
+    checks.weights_are_rewound(normed, initial, {})
+    checks.saved_weights_are_copies(normed, initial)
+    with fails("1.running_mean: the 3 saved values are the memory of the live 1.running_mean"):
+        checks.saved_weights_are_copies(normed, {"1.running_mean": normed.state_dict()["1.running_mean"]})
+    normed(torch.rand(5, 4))
+    with fails("1.running_mean: 3 of 3 values are not rewound"):
+        checks.weights_are_rewound(normed, initial, {})
+    with fails("1.running_mean: not among the saved values"):
+        checks.weights_are_rewound(normed, {n: v.clone() for n, v in normed.named_parameters()}, {})
+
+
+def test_a_buffer_that_no_state_dict_holds_need_not_be_saved(model, initial):
+    model.register_buffer("cache", torch.ones(2), persistent=False)
+    checks.weights_are_rewound(model, initial, {})
+
+
+def test_numpy_views_of_the_model_are_no_copies_and_empty_tensors_share_nothing(model):
+    with fails("0.bias: the 3 saved values are the memory of the live 0.bias"):
+        checks.saved_weights_are_copies(model, {"0.bias": model[0].bias.detach().numpy()})
+    model.empty = nn.Parameter(torch.empty(0))
+    checks.saved_weights_are_copies(model, {"empty": torch.empty(0), "other": torch.empty(2, device="meta")})
+
+
+# --- weights that a layer computes ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm")
+@pytest.mark.parametrize(
+    ("norm", "part"),
+    [
+        (nn.utils.weight_norm, "weight_v"),
+        (nn.utils.spectral_norm, "weight_orig"),
+        (parametrizations.weight_norm, "parametrizations.weight.original1"),
+        (parametrizations.spectral_norm, "parametrizations.weight.original"),
+    ],
+)
+@pytest.mark.parametrize("training", [True, False])
+def test_normalised_weights_are_read_as_the_next_pass_computes_them(norm, part, training):
+    model = nn.Sequential(norm(nn.Linear(6, 4))).train(training)
+    mask = torch.arange(24).reshape(4, 6) % 2
+    with torch.no_grad():
+        model.get_parameter(f"0.{part}").mul_(mask)
+    checks.masked_weights_are_zero(model, {"0.weight": mask})
+    saved = copy.deepcopy(model.state_dict())
+    checks.weights_are_rewound(model, saved, {})
+    with torch.no_grad():
+        model.get_parameter(f"0.{part}")[0, 0] = 1  # no forward pass since
+    with fails("0.weight: 1 of 12 pruned weights are not zero"):
+        checks.masked_weights_are_zero(model, {"0.weight": mask})
+    with fails(f"0.{part}: 1 of 24 values are not rewound"):
+        checks.weights_are_rewound(model, saved, {})
+
+
+def test_weights_that_were_saved_before_torchs_prune_are_compared_with_the_product(model, initial):
+    prune.l1_unstructured(model[0], "weight", 6)
+    checks.weights_are_rewound(model, initial, {"0.weight": model[0].weight_mask})
+
+
+def test_a_checkpoint_of_torchs_prune_is_judged_like_its_module(model, initial):
+    prune.l1_unstructured(model[0], "weight", 6)
+    state, masks = model.state_dict(), {"0.weight": model[0].weight_mask}
+    checks.masked_weights_are_zero(state, masks)
+    del state["0.weight_mask"]
+    with fails("0.weight: not among the tensors (nor is its _orig with a _mask)"):
+        checks.masked_weights_are_zero(state, masks)
+
+
+def test_a_lazy_layer_says_so(model):
+    with pytest.raises(ValueError, match="uninitialized"):
+        checks.saved_weights_are_copies(nn.Sequential(nn.LazyLinear(3)), {"0.weight": torch.ones(3, 4)})
+
+
+# --- no false alarms -----------------------------------------------------------------------------------------------------
+
+
+def test_frozen_layers_may_be_in_the_optimizer_and_need_not_move(model, initial, masks):
+    model[0].requires_grad_(False)
+    checks.optimizer_owns_the_live_weights(torch.optim.Adam(model.parameters()), model)
+    with torch.no_grad():
+        model[2].weight += 1
+    checks.survivors_of_both_signs_moved(initial, model, masks)
+    model[0].requires_grad_(True)
+    with fails("0.weight: not one of its"):
+        checks.survivors_of_both_signs_moved(initial, model, masks)
+
+
+class Filling(torch.optim.SGD):
+    """Makes its state of zeros when it is made, without a count of steps."""
+
+    def __init__(self, parameters, **settings):
+        super().__init__(parameters, **settings)
+        for value in self.param_groups[0]["params"]:
+            self.state[value]["average"] = torch.zeros_like(value)
+
+    def step(self):
+        super().step()
+        for state in self.state.values():
+            state["average"] += 1
+
+
+@pytest.mark.parametrize(
+    "name", [*"Adagrad Adam ASGD NAdam RMSprop Rprop Adadelta Adafactor LBFGS".split(), "Filling"]
+)
+def test_a_fresh_optimizer_of_any_kind_has_no_state_and_a_used_one_has(model, name):
+    make = Filling if name == "Filling" else getattr(torch.optim, name)
+    optimizer = make(model.parameters(), lr=0.1)
+    checks.optimizer_starts_without_state(optimizer)
+
+    def closure():
+        model(torch.ones(1, 4)).sum().backward()
+        return torch.tensor(1.0)
+
+    closure()
+    optimizer.step(closure) if name == "LBFGS" else optimizer.step()
+    with fails("the state of an earlier training"):
+        checks.optimizer_starts_without_state(optimizer)
+
+
+def test_several_optimizers_are_judged_together(model):
+    matrices = [value for value in model.parameters() if value.dim() > 1]
+    others = [value for value in model.parameters() if value.dim() < 2]
+    both = [torch.optim.SGD(matrices, lr=0.1, momentum=0.9), torch.optim.Adam(others, lr=0.1)]
+    for given in (both, tuple(both)):
+        checks.optimizer_owns_the_live_weights(given, model)
+        checks.optimizer_starts_without_state(given)
+        checks.learning_rate_starts_at(given, 0.1)
+    with fails("0.weight: none of its 12 values"):
+        checks.optimizer_owns_the_live_weights(both, copy.deepcopy(model))
+    with fails("0.bias: none of its 3 values"):
+        checks.optimizer_owns_the_live_weights(both[:1], model)
+    both[1].param_groups[0]["lr"] = 0.05
+    with fails("parameter group 1 starts at learning rate 0.05, not 0.1"):
+        checks.learning_rate_starts_at(both, 0.1)
+
+
+def test_a_rate_that_a_scheduler_multiplied_is_the_rate_up_to_rounding(model):
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.1)
+    assert optimizer.param_groups[0]["lr"] != 0.01
+    checks.learning_rate_starts_at(optimizer, 0.01)
+    checks.learning_rate_starts_at(torch.optim.Adam(model.parameters(), lr=torch.tensor(0.01)), 0.01)
+    with fails("starts at learning rate 0.01, not 0.0100001"):
+        checks.learning_rate_starts_at(optimizer, 0.0100001)
+
+
+def test_where_no_other_mask_is_possible_a_control_may_have_the_same(masks):
+    for only in (torch.zeros(2, 2), torch.ones(2, 2)):
+        ticket = masks | {"1.weight": only}
+        control = masking.random_like(ticket, np.random.default_rng(0))
+        checks.random_masks_differ(ticket, control)
+        checks.reinit_differs(
+            {n: m + 1.0 for n, m in ticket.items()}, {n: m + 2.0 for n, m in ticket.items()}, ticket
+        )
+        with fails("0.weight: the control keeps the same"):
+            checks.random_masks_differ(ticket, control | {"0.weight": ticket["0.weight"]})
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.uint8, torch.bool])
+def test_images_of_any_type_are_compared_but_never_those_of_two(dtype):
+    images = (torch.arange(64).reshape(8, 2, 4) % 7).to(dtype)
+    images[:, 0, 0] = torch.tensor([0, 0, 0, 0, 1, 1, 1, 1]).to(dtype)
+    checks.validation_is_held_out(images[:4], images[4:])
+    with fails("1 of 5 validation images are also trained on, the first is number 0"):
+        checks.validation_is_held_out(images[:4], images[3:])
+    with fails("are never equal; compare them raw"):
+        checks.validation_is_held_out(images[:4].double(), images[3:])
+    with fails("images of 8 values"):
+        checks.validation_is_held_out(images[:4], images[3:, :1])
+
+
+# --- all rounds of an algorithm ------------------------------------------------------------------------------------------
+
+
+def rounds_of(model, count=3):
+    """A faultless chain of rounds at a rate of one half, without any training loop."""
+    initial = {name: value.clone() for name, value in model.state_dict().items()}
+    masks, rounds = masking.ones(model), []
+    for _ in range(count):
+        first = masking.apply(initial, masks)
+        final = masking.apply({name: value * 1.5 + 0.1 for name, value in first.items()}, masks)
+        rounds.append(SimpleNamespace(masks=masks, first_weights=first, final_weights=final))
+        masks = masking.prune_smallest(final, masks, 0.5)
+    return initial, rounds
+
+
+def test_rounds_without_a_fault_are_handed_on_one_by_one(model):
+    initial, rounds = rounds_of(model)
+    assert list(checks.every_round(rounds, initial, 0.5)) == rounds
+
+
+def edited_while_it_trains(initial, rounds):
+    yield rounds[0]
+    initial["0.weight"] += 1
+    yield from rounds[1:]
+
+
+FAULTS = {  # what goes wrong in the second round -> the sentence that stops it
+    "0.weight: 12 of 12 saved initial values": edited_while_it_trains,
+    "0.bias: 3 of 3 values are not rewound": lambda initial, rounds: (
+        rounds[1].first_weights["0.bias"].add_(1)
+    ),
+    "2.weight: 3 of 3 pruned weights are not zero": lambda initial, rounds: (
+        rounds[1].final_weights["2.weight"].add_(9)
+    ),
+    "0.weight: not one of its": lambda initial, rounds: rounds[1].final_weights.update(
+        rounds[1].first_weights
+    ),
+    "0.weight: 9 pruned weights came back": lambda initial, rounds: rounds.append(rounds[0]),
+    "0.weight: 9 of 12 weights went, 6 should have": lambda initial, rounds: rounds.pop(1),
+    "0.bias: its 3 values are pruned": lambda initial, rounds: rounds[1].masks.update(
+        {"0.bias": torch.ones(3)}
+    ),
+    "are the memory of the live": lambda initial, rounds: rounds[1].final_weights.update(initial),
+}
+
+
+@pytest.mark.parametrize("sentence", FAULTS)
+def test_a_fault_stops_the_rounds_at_the_round_that_has_it(model, sentence):
+    initial, rounds = rounds_of(model)
+    changed = FAULTS[sentence](initial, rounds)
+    rounds = changed if inspect.isgenerator(changed) else rounds
+    watched = checks.every_round(rounds, initial, 0.5)
+    next(watched)
+    with pytest.raises(CheckFailed, match=re.escape(sentence)):
+        list(watched)
+
+
+# --- the file on its own --------------------------------------------------------------------------------------------------
+
+
+def test_the_file_is_python_3_9_and_imports_torch_alone():
+    source = inspect.getsource(checks)
+    tree = ast.parse(source, feature_version=(3, 9))
+    imports = [node for node in ast.walk(tree) if isinstance(node, (ast.Import, ast.ImportFrom))]
+    names = {getattr(node, "module", None) or node.names[0].name for node in imports}
+    standard = {"__future__", "copy", "math", "collections.abc", "typing"}
+    assert names - standard == {"torch"} and "Python 3.9 and torch 2.0" in source
+
+
+def test_nothing_that_python_3_9_cannot_evaluate_is_evaluated_when_the_file_is_imported():
+    """Annotations are not, since they are deferred; what is left at the top must hold no union of types."""
+    tree = ast.parse(inspect.getsource(checks))
+    evaluated = [node for node in tree.body if not isinstance(node, (ast.FunctionDef, ast.ClassDef, ast.If))]
+    unions = [
+        n
+        for node in evaluated
+        for n in ast.walk(node)
+        if isinstance(n, ast.BinOp) and isinstance(n.op, ast.BitOr)
+    ]
+    later = {
+        keyword.arg for node in ast.walk(tree) if isinstance(node, ast.Call) for keyword in node.keywords
+    }
+    assert not unions and "annotations" in tree.body[1].names[0].name and "strict" not in later
 
 
 def test_the_module_lists_every_check_in_its_first_lines():

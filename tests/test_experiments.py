@@ -283,7 +283,7 @@ def test_random_reinit_keeps_the_tickets_mask_and_draws_new_weights(trained, rep
     control = run("random_reinit", pruning_round=2, replicate=replicate)
     weights, masks = experiments.starting_point(control, chain)
     assert equal(masks, ticket_masks(final, 2))
-    assert equal(weights, rewinding.reinitialise("lenet", control.seeds["init"], masks))
+    assert equal(weights, rewinding.rewind(networks.initial_weights("lenet", control.seeds["init"]), masks))
     own = own_initial()
     for name, mask in masks.items():
         assert float((weights[name] == own[name])[mask].float().mean()) < 0.01

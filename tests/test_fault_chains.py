@@ -83,7 +83,7 @@ def test_a_record_says_what_the_reference_measured(data):
     fault, last = faults.FAULT["mask_not_enforced"], rows[-1]
     initial = networks.initial_weights("lenet", chain[0].seeds["init"])
     seeds = [run.seeds["data_order"] for run in chain]
-    expected = reference.iterative_pruning(initial, seeds, SHORT, data, fault.parts(EPOCH))[-1]
+    expected = reference.paper_rounds(initial, seeds, SHORT, data, fault.parts(EPOCH))[-1]
     assert last["curve_validation_loss"] == expected.validation_losses
     assert last["early_stop_iteration"] == expected.iterations[expected.early_stop]
     assert last["test_accuracy_at_early_stop"] == expected.test_accuracies[expected.early_stop]

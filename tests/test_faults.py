@@ -25,9 +25,7 @@ def pruned(name, data, rounds=3, **changes):
     fault, initial = faults.FAULT[name], networks.initial_weights("lenet", 0)
     settings = fault.changed(dataclasses.replace(SHORT, **changes))
     seeds = list(range(rounds))
-    return reference.iterative_pruning(
-        initial, seeds, settings, fault.data(data), fault.parts(EPOCH)
-    ), initial
+    return reference.paper_rounds(initial, seeds, settings, fault.data(data), fault.parts(EPOCH)), initial
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +116,7 @@ def test_carried_moments_go_on_counting_and_move_no_pruned_weight(data):
 
     watched = dataclasses.replace(parts, step=step)
     initial = networks.initial_weights("lenet", 0)
-    rounds = reference.iterative_pruning(initial, [0, 1, 2], SHORT, data, watched)
+    rounds = reference.paper_rounds(initial, [0, 1, 2], SHORT, data, watched)
     assert counts == list(range(1, 19))
     for trained in rounds:
         checks.masked_weights_are_zero(trained.final_weights, trained.masks)
@@ -133,7 +131,7 @@ def test_the_decaying_rate_falls_every_epoch_and_is_never_set_back(data):
 
     initial = networks.initial_weights("lenet", 0)
     watched = dataclasses.replace(parts, step=step)
-    reference.iterative_pruning(initial, [0, 1], SHORT, data, watched)
+    reference.paper_rounds(initial, [0, 1], SHORT, data, watched)
     assert rates == pytest.approx([1.2e-3 * 0.7 ** (i // EPOCH) for i in range(12)])
 
 

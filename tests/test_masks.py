@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import torch
 from synthetic import pruned
+from torch import nn
+from torch.nn.utils import parametrizations
+from torch.nn.utils import prune as torch_prune
 
 from lth_utils import masks as masking
 from lth_utils import networks, paper
@@ -171,20 +174,259 @@ def test_an_unknown_scope_is_refused():
         masking.prune_smallest(weights, masks, 0.2, scope="network")
 
 
-def test_a_layer_without_weights_or_without_rate_is_named():
+@pytest.mark.parametrize("stored", ["module.fc1.weight", "_orig_mod.fc1.weight", "fc1", "fc2.weight"])
+def test_names_that_do_not_match_are_an_error_that_names_the_mask(stored):
     weights, masks = layer(TEN)
-    with pytest.raises(KeyError, match=r"fc1\.weight"):
-        masking.prune_smallest({}, masks, {"fc1.weight": 0.2})
-    with pytest.raises(KeyError, match=r"fc1\.weight"):
-        masking.prune_smallest(weights, masks, {"fc2.weight": 0.2})
+    foreign = {stored: weights["fc1.weight"]}
+    for call in (
+        lambda: masking.prune_smallest(foreign, masks, 0.2),
+        lambda: masking.prune_smallest(foreign, masks, 0.2, scope="global"),
+        lambda: masking.apply(foreign, masks),
+        lambda: masking.assert_nested(masks, masking.ones(foreign)),
+        lambda: masking.pruned_at([masks, masking.ones(foreign)]),
+    ):
+        with pytest.raises((KeyError, ValueError), match=r"fc1\.weight"):
+            call()
 
 
-def test_a_mask_of_another_shape_is_refused():
-    weights, _ = layer(TEN)
-    with pytest.raises(ValueError, match=r"\(1, 10\).*\(2, 5\)"):
-        masking.prune_smallest(
-            weights, {"fc1.weight": torch.ones(2, 5, dtype=torch.bool)}, {"fc1.weight": 0.2}
+@pytest.mark.parametrize("rates", [{}, {"fc1.bias": 0.2}, {"module.fc1.weight": 0.2}])
+def test_every_masked_layer_needs_a_rate_by_its_name_and_spared_layers_may_have_one(rates):
+    with pytest.raises(KeyError, match=r"fc1\.weight"):
+        masking.prune_smallest(*layer(TEN), rates)
+    assert len(survivors(masking.prune_smallest(*layer(TEN), rates | {"fc1.weight": 0.2}))) == 8
+
+
+def test_one_rate_stands_for_all_layers_and_the_scope_decides_whether_there_may_be_several():
+    weights = two_layers()
+    dense = masking.ones(weights)
+    for rate in (0.5, np.float32(0.5), np.float64(0.5)):
+        assert survivors(masking.prune_smallest(weights, dense, rate)) == [4, 5, 6, 7]
+        assert survivors(masking.prune_smallest(weights, dense, rate), "output.weight") == [2, 3]
+    with pytest.raises(TypeError, match="global"):
+        masking.prune_smallest(weights, dense, dict.fromkeys(dense, 0.5), scope="global")
+
+
+@pytest.mark.parametrize(
+    "call", [masking.apply, lambda weights, masks: masking.prune_smallest(weights, masks, 0.2)]
+)
+@pytest.mark.parametrize("shape", [(2, 5), (10,), (1, 1), (10, 1)])
+def test_a_mask_of_another_shape_is_refused_though_it_could_be_broadcast(call, shape):
+    with pytest.raises(ValueError, match=r"fc1\.weight: .*\(1, 10\)"):
+        call(layer(TEN)[0], {"fc1.weight": torch.ones(shape, dtype=torch.bool)})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("scope", ["layer", "global"])
+def test_survivors_that_are_not_finite_cannot_be_ranked_and_pruned_ones_do_not_matter(value, scope):
+    weights = two_layers()
+    masks = masking.prune_smallest(weights, masking.ones(weights), 0.25, scope="global")
+    weights["fc1.weight"][0, 0] = value  # pruned
+    expected = masking.prune_smallest(two_layers(), masks, 0.2, scope)
+    assert all(
+        torch.equal(mask, expected[n])
+        for n, mask in masking.prune_smallest(weights, masks, 0.2, scope).items()
+    )
+    weights["output.weight"][0, 2] = value
+    with pytest.raises(ValueError, match=r"^output\.weight: .*not finite"):
+        masking.prune_smallest(weights, masks, 0.0, scope)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), -3.0])
+def test_a_pruned_weight_is_zero_whatever_its_saved_value_was(value):
+    weights, masks = layer(TEN.clone())
+    masks["fc1.weight"][0, 3] = False
+    weights["fc1.weight"][0, 3] = value
+    applied = masking.apply(weights, masks)["fc1.weight"]
+    assert applied[0, 3] == 0 and torch.equal(applied[0, :3], TEN[:3])
+
+
+# --- which parameters are weights ---------------------------------------------------------------------------------------
+
+
+class Block(nn.Module):
+    """Parameters of one's own: a matrix, a layer scale, a class token, and a scale over two axes of a known kind."""
+
+    def __init__(self):
+        super().__init__()
+        self.mixing, self.gamma = nn.Parameter(torch.rand(3, 4)), nn.Parameter(torch.rand(4, 1, 1))
+        self.token, self.norm = nn.Parameter(torch.rand(1, 4)), nn.LayerNorm((3, 4))
+        self.register_buffer("table", torch.rand(3, 4))
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        (nn.Linear(3, 2), ["weight"]),
+        (nn.Linear(3, 1), ["weight"]),
+        (nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Linear(4, 2)), ["0.weight", "2.weight"]),
+        (nn.Sequential(nn.Conv1d(1, 1, 5), nn.GroupNorm(1, 1), nn.PReLU(3)), ["0.weight"]),
+        (nn.ConvTranspose3d(2, 2, 1, groups=2), ["weight"]),
+        (nn.LSTM(3, 4, proj_size=2), ["weight_ih_l0", "weight_hh_l0", "weight_hr_l0"]),
+        (nn.GRUCell(3, 1), ["weight_ih", "weight_hh"]),
+        (nn.MultiheadAttention(4, 2, add_bias_kv=True), ["in_proj_weight", "out_proj.weight"]),
+        (
+            nn.MultiheadAttention(4, 2, kdim=3),
+            ["q_proj_weight", "k_proj_weight", "v_proj_weight", "out_proj.weight"],
+        ),
+        (
+            nn.Sequential(nn.Embedding(5, 3), nn.RMSNorm((2, 3)), nn.Bilinear(2, 3, 1)),
+            ["0.weight", "2.weight"],
+        ),
+        (Block(), ["mixing"]),
+        (nn.DataParallel(nn.Linear(3, 2)), ["module.weight"]),
+    ],
+)
+def test_matrices_and_filters_of_a_module_have_masks_and_nothing_else_has(module, names):
+    masks = masking.ones(module)
+    assert sorted(masks) == sorted(names)
+    for name, mask in masks.items():
+        assert mask.dtype == torch.bool and mask.shape == module.get_parameter(name).shape and mask.all()
+
+
+def test_in_a_dict_every_float_tensor_of_two_axes_is_a_matrix():
+    attention = nn.ModuleDict(
+        {"rnn": nn.LSTM(2, 3), "attention": nn.MultiheadAttention(4, 2), "norm": nn.LayerNorm(4)}
+    )
+    state = attention.state_dict() | {
+        "positions": torch.arange(6).view(2, 3),
+        "causal": torch.ones(2, 2).bool(),
+    }
+    assert set(masking.ones(state)) == {
+        name for name, value in attention.state_dict().items() if value.dim() > 1
+    }
+
+
+@pytest.mark.parametrize("nothing", [{}, {"fc1.bias": torch.zeros(3)}, nn.BatchNorm2d(3), nn.ReLU()])
+def test_where_nothing_can_be_pruned_there_is_an_error(nothing):
+    with pytest.raises(ValueError, match="no matrix or filter"):
+        masking.ones(nothing)
+    with pytest.raises(ValueError, match="no masks"):
+        masking.density({})
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm")
+@pytest.mark.parametrize(
+    "compute",
+    [
+        nn.utils.weight_norm,
+        nn.utils.spectral_norm,
+        parametrizations.weight_norm,
+        parametrizations.spectral_norm,
+        parametrizations.orthogonal,
+        lambda layer: torch_prune.l1_unstructured(layer, "weight", 0.5),
+    ],
+)
+def test_weights_that_are_computed_from_others_are_refused_by_name(compute):
+    model = nn.Sequential(nn.Linear(2, 2), compute(nn.Linear(4, 3)))
+    for given in (model, model.state_dict()):
+        with pytest.raises(ValueError, match=r"^1\..*computes"):
+            masking.ones(given)
+
+
+@pytest.mark.parametrize("lazy", [nn.LazyLinear(3), nn.LazyConv2d(3, 3)])
+def test_lazy_layers_are_refused_by_name_until_their_first_pass(lazy):
+    for given in (nn.Sequential(lazy), nn.Sequential(lazy).state_dict()):
+        with pytest.raises(ValueError, match=r"^0\.weight is uninitialized"):
+            masking.ones(given)
+
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.hidden, self.output = (
+            nn.Embedding(6, 4),
+            nn.Linear(4, 4),
+            nn.Linear(4, 6, bias=False),
         )
+        self.output.weight = self.table.weight
+
+
+def test_tied_weights_have_one_mask_and_are_counted_once():
+    masks = masking.ones(Tied())
+    assert list(masks) == ["table.weight", "hidden.weight"]
+    masks["hidden.weight"][:] = False
+    assert masking.density(masks) == 24 / 40
+
+
+def test_one_tensor_under_two_names_is_an_error_that_gives_both():
+    state, masks = Tied().state_dict(), masking.ones(Tied())
+    both = masks | {"output.weight": masks["table.weight"]}
+    for call in (
+        lambda: masking.ones(state),
+        lambda: masking.apply(state, masks),  # would leave output.weight dense
+        lambda: masking.prune_smallest(state, both, 0.5),
+    ):
+        with pytest.raises(ValueError, match=r"table\.weight and output\.weight are one"):
+            call()
+    del masks["table.weight"]
+    assert set(masking.apply(state, masks)) == set(state)  # tied, but not pruned
+
+
+# --- masks of other types -------------------------------------------------------------------------------------------------
+
+
+OTHER_TYPES = [
+    *(lambda mask, dtype=dtype: mask.to(dtype) for dtype in (torch.uint8, torch.int64, torch.int8)),
+    *(lambda mask, dtype=dtype: mask.to(dtype) for dtype in (torch.float16, torch.bfloat16, torch.float32)),
+    lambda mask: mask.numpy(),
+    lambda mask: mask.double().numpy(),
+]
+
+
+@pytest.mark.parametrize("kind", OTHER_TYPES)
+def test_masks_of_another_type_mean_the_same(kind):
+    weights = two_layers()
+    bools = [masking.ones(weights)]
+    bools += [masking.prune_smallest(weights, bools[0], 0.25)]
+    others = [{name: kind(mask) for name, mask in masks.items()} for masks in bools]
+    for call in (
+        lambda history: masking.prune_smallest(weights, history[1], 0.3),
+        lambda history: masking.prune_smallest(weights, history[1], 0.3, scope="global"),
+        lambda history: masking.apply(weights, history[1]),
+        lambda history: random_masks(history[1], 0),
+        lambda history: {"density": torch.tensor(masking.density(history[1]))},
+        lambda history: {name: torch.from_numpy(array) for name, array in masking.pruned_at(history).items()},
+    ):
+        expected, found = call(bools), call(others)
+        assert all(
+            found[n].dtype == value.dtype and torch.equal(found[n], value) for n, value in expected.items()
+        )
+    with pytest.raises(ValueError, match="came back"):
+        masking.assert_nested(others[0], others[1])
+
+
+@pytest.mark.parametrize(
+    ("dtype", "count"), [(torch.float16, 70_001), (torch.bfloat16, 1_001), (torch.float32, 2**24 + 3)]
+)
+def test_counts_are_exact_where_a_sum_in_the_masks_own_type_is_not(dtype, count):
+    mask = torch.ones(1, count, dtype=dtype)
+    assert mask.sum().item() != count
+    assert masking.density({"fc1.weight": mask}) == 1.0
+    if count < 2**24:  # a sort of so many takes seconds
+        pruned = masking.prune_smallest({"fc1.weight": mask}, {"fc1.weight": mask}, 0.5)
+        assert int(pruned["fc1.weight"].sum()) == count - round(0.5 * count)
+
+
+@pytest.mark.parametrize(
+    "mask", [torch.tensor([[0.5, 1.0]]), torch.tensor([[2, 1]]), torch.tensor([[torch.nan, 1]])]
+)
+def test_what_is_neither_zero_nor_one_is_no_mask(mask):
+    with pytest.raises(ValueError, match=r"fc1\.weight: a mask holds"):
+        masking.density({"fc1.weight": mask})
+    with pytest.raises(TypeError, match=r"fc1\.weight: .*NoneType"):
+        masking.density({"fc1.weight": None})
+
+
+def test_memory_formats_do_not_matter():
+    weight = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+    for scope in ("layer", "global"):
+        masks = {"conv1.weight": torch.ones(4, 3, 2, 2, dtype=torch.bool)}
+        expected = masking.prune_smallest({"conv1.weight": weight}, masks, 0.3, scope)
+        strided = weight.to(memory_format=torch.channels_last)
+        found = masking.prune_smallest(
+            {"conv1.weight": strided}, masking.ones({"conv1.weight": strided}), 0.3, scope
+        )
+        assert torch.equal(found["conv1.weight"], expected["conv1.weight"])
 
 
 # --- the paper's ladder in whole weights --------------------------------------------------------------------------------
@@ -311,6 +553,26 @@ def test_a_history_of_masks_comes_back_round_by_round():
         unpacked = masking.at_round(packed, pruning_round)
         assert list(unpacked) == list(masks)
         assert all(torch.equal(unpacked[name], mask) for name, mask in masks.items())
+
+
+def test_a_history_may_begin_with_pruned_weights():
+    masks = [{"fc1.weight": torch.tensor(kept)} for kept in ([True, False, True], [True, False, False])]
+    packed = masking.pruned_at(masks)
+    assert packed["fc1.weight"].tolist() == [255, 0, 1]
+    assert [masking.at_round(packed, r)["fc1.weight"].tolist() for r in (0, 1)] == [
+        m["fc1.weight"].tolist() for m in masks
+    ]
+
+
+def test_a_byte_holds_254_rounds_after_the_first_and_no_more():
+    history = [{"fc1.weight": torch.arange(300) >= pruning_round} for pruning_round in range(255)]
+    packed = masking.pruned_at(history)
+    assert torch.equal(masking.at_round(packed, 254)["fc1.weight"], history[-1]["fc1.weight"])
+    with pytest.raises(ValueError, match="not of 256"):
+        masking.pruned_at([*history, history[-1]])
+    for pruning_round in (255, 300, -1):
+        with pytest.raises(ValueError, match="rounds 0 to 254"):
+            masking.at_round(packed, pruning_round)
 
 
 def test_a_history_in_which_weights_come_back_is_refused():

@@ -33,7 +33,77 @@ def ticket():
 @pytest.fixture(scope="module")
 def rounds(initial, data):
     """Four rounds of the paper's algorithm: dense and three tickets."""
-    return reference.iterative_pruning(initial, SEEDS, SHORT, data)
+    return reference.paper_rounds(initial, SEEDS, SHORT, data)
+
+
+# --- the algorithm on any network ------------------------------------------------------------------------------------------
+
+
+TEN = {"a": torch.arange(1.0, 11.0).view(1, 10), "bias": torch.ones(1)}
+
+
+def flipped(weights, masks):
+    """Training that reverses the order of magnitudes, in place."""
+    weights["a"].copy_(torch.where(masks["a"], 11 - weights["a"], 0))
+    weights["bias"] += 1
+    return weights
+
+
+def test_each_round_trains_the_initial_weights_under_a_mask_that_the_round_before_decided():
+    tickets = list(reference.iterative_pruning(TEN, flipped, 0.2, rounds=2))
+    assert [ticket.pruning_round for ticket in tickets] == [0, 1, 2]
+    kept = [ticket.masks["a"].flatten().nonzero().flatten().tolist() for ticket in tickets]
+    assert kept == [list(range(10)), list(range(8)), list(range(6))]  # what training made smallest
+    for ticket in tickets:
+        assert torch.equal(ticket.first_weights["a"], TEN["a"] * ticket.masks["a"])
+        assert torch.equal(ticket.final_weights["a"], (11 - TEN["a"]) * ticket.masks["a"])
+        assert float(ticket.first_weights["bias"]) == 1 and float(ticket.final_weights["bias"]) == 2
+    assert TEN["a"].flatten().tolist() == list(range(1, 11))
+
+
+def test_a_round_is_trained_when_it_is_asked_for_and_none_is_pruned_after_the_last():
+    log = []
+
+    def train(weights, masks):
+        log.append("train")
+        return weights
+
+    def prune(weights, masks, rates):
+        log.append("prune")
+        return masking.prune_smallest(weights, masks, rates)
+
+    rounds = reference.iterative_pruning(TEN, train, {"a": 0.5}, rounds=1, prune=prune)
+    assert log == []
+    next(rounds)
+    assert log == ["train"]
+    assert len(list(rounds)) == 1 and log == ["train", "prune", "train"]
+
+
+def test_what_a_train_function_goes_on_changing_does_not_reach_the_tickets():
+    live = {name: value.clone() for name, value in TEN.items()}
+
+    def train(weights, masks):
+        for name, value in live.items():
+            value.copy_(weights[name])
+        return live
+
+    first, second = reference.iterative_pruning(TEN, train, 0.5, rounds=1)
+    live["a"].fill_(7)
+    assert (
+        torch.equal(first.final_weights["a"], TEN["a"]) and int((second.final_weights["a"] == 0).sum()) == 5
+    )
+
+
+def test_the_papers_rounds_are_the_algorithm_with_its_train_function(initial, data, rounds):
+    seeds = iter(SEEDS)
+
+    def train(weights, masks):
+        return reference.train(weights, masks, next(seeds), SHORT, data).final_weights
+
+    tickets = reference.iterative_pruning(initial, train, SHORT.pruning_rates, rounds=3)
+    for ticket, expected in zip(tickets, rounds, strict=True):
+        for name in ("masks", "first_weights", "final_weights"):
+            assert digest(getattr(ticket, name)) == digest(getattr(expected, name))
 
 
 # --- rounds ----------------------------------------------------------------------------------------------------------------
@@ -42,12 +112,12 @@ def rounds(initial, data):
 def test_initial_weights_are_the_same_bytes_after_every_round(initial, data):
     before, seen = digest(initial), []
 
-    def reset(weights, trained, masks):
+    def reset(weights, final_weights, masks):
         seen.append(digest(weights))
-        return reference.reset(weights, trained, masks)
+        return reference.reset(weights, final_weights, masks)
 
-    reference.iterative_pruning(initial, SEEDS[:3], protocol(), data, Parts(reset=reset))
-    assert [before] * 3 == seen and digest(initial) == before
+    reference.paper_rounds(initial, SEEDS[:3], protocol(), data, Parts(reset=reset))
+    assert [before] * 2 == seen and digest(initial) == before
 
 
 def test_every_round_starts_from_the_initial_weights_under_its_mask_biases_included(initial, rounds):
@@ -94,11 +164,11 @@ def test_every_round_sees_the_data_in_its_own_order(initial, data):
 
 
 def test_another_reset_is_used_where_one_is_given(initial, data):
-    def keep_training(weights, trained, masks):
-        return masking.apply(trained.final_weights, masks)
+    def keep_training(weights, final_weights, masks):
+        return masking.apply(final_weights, masks)
 
     parts = Parts(reset=keep_training)
-    first, second = reference.iterative_pruning(initial, SEEDS[:2], protocol(), data, parts)
+    first, second = reference.paper_rounds(initial, SEEDS[:2], protocol(), data, parts)
     expected = masking.apply(first.final_weights, second.masks)
     assert digest(second.first_weights) == digest(expected)
 
@@ -107,7 +177,7 @@ def test_another_way_of_pruning_is_used_where_one_is_given(initial, data):
     def halve(weights, masks, rates):
         return masking.prune_smallest(weights, masks, dict.fromkeys(rates, 0.5))
 
-    rounds = reference.iterative_pruning(initial, SEEDS[:2], protocol(), data, Parts(prune=halve))
+    rounds = reference.paper_rounds(initial, SEEDS[:2], protocol(), data, Parts(prune=halve))
     assert [masking.density(trained.masks) for trained in rounds] == [1, 0.5]
 
 
@@ -168,7 +238,7 @@ def test_every_round_has_a_new_optimizer_without_state_that_holds_exactly_the_li
             optimizers.append(optimizer)
             states.append(len(optimizer.state))
 
-    reference.iterative_pruning(initial, SEEDS[:3], protocol(), data, watched(check))
+    reference.paper_rounds(initial, SEEDS[:3], protocol(), data, watched(check))
     assert len(optimizers) == 3 and states == [0, 0, 0]
     assert all(int(state["step"]) == 4 for optimizer in optimizers for state in optimizer.state.values())
 

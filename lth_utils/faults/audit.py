@@ -51,7 +51,7 @@ def caught(fault: Fault) -> dict[str, str]:
     parts = _watched(parts, initial, copy, found, protocol)
     seeds = list(range(ROUNDS))
     with _one_thread():
-        rounds = reference.iterative_pruning(initial, seeds, fault.changed(protocol), trained_on, parts)
+        rounds = reference.paper_rounds(initial, seeds, fault.changed(protocol), trained_on, parts)
     found.run(checks.saved_weights_are_untouched, initial, copy)
     for trained in rounds:
         _after_training(found, trained, protocol)

@@ -159,7 +159,7 @@ def train(chain: list[Run], data: Dataset) -> list[dict]:
     first, fault = chain[0], FAULT[chain[0].variant]
     trained_on = fault.data(data)
     before = time.perf_counter(), time.process_time()
-    rounds = reference.iterative_pruning(
+    rounds = reference.paper_rounds(
         networks.initial_weights(first.network, first.seeds["init"]),
         [run.seeds["data_order"] for run in chain],
         first.protocol,

@@ -47,8 +47,8 @@ def without_masking(epoch: int) -> Parts:
 def without_rewinding(epoch: int) -> Parts:
     """The copy to go back to is taken after training."""
 
-    def reset(initial_weights, trained, masks):
-        return masking.apply(trained.final_weights, masks)
+    def reset(initial_weights, final_weights, masks):
+        return masking.apply(final_weights, masks)
 
     return Parts(reset=reset)
 
@@ -57,10 +57,10 @@ def aliased(epoch: int) -> Parts:
     """`parameter.data = saved[name]`: the first reset is right and shares its memory, so training edits `saved`."""
     resets = []
 
-    def reset(initial_weights, trained, masks):
-        for name, value in trained.final_weights.items() if resets else ():
+    def reset(initial_weights, final_weights, masks):
+        for name, value in final_weights.items() if resets else ():
             initial_weights[name].copy_(value)
-        resets.append(trained)
+        resets.append(masks)
         return rewinding.rewind(initial_weights, masks)
 
     return Parts(reset=reset)
