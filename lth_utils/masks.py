@@ -170,12 +170,14 @@ def apply(weights: Mapping[str, Tensor], masks: Masks) -> Weights:
 
     Raises KeyError for a mask without a weight, ValueError for another shape or where a masked weight has two names.
     """
-    alive, applied = as_bool(masks, weights), {}
+    alive = as_bool(masks, weights)
     _refuse_shared(weights, alive)
+    applied = {}
     for name, value in weights.items():
         value = value.detach()
-        masked = name in alive
-        applied[name] = torch.where(alive[name].to(value.device), value, 0) if masked else value.clone()
+        applied[name] = value * alive[name].to(value.device) if name in alive else value.clone()
+        if name in alive and not applied[name].sum().isfinite():  # 0 times infinity is NaN
+            applied[name] = torch.where(alive[name].to(value.device), value, 0)
     return applied
 
 
