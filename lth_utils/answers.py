@@ -16,7 +16,6 @@ from lth_utils import ROOT
 
 PROBLEM_FOUND = 1
 FIGURES = ("1", "3", "4", "5", "6", "9", "11", "12", "13", "14")
-WHILE_TRAINING = ("3", "11")
 
 
 def plan(options):
@@ -140,7 +139,7 @@ def _adopted():
 
 
 def figure(options):
-    from lth_utils import plots, records
+    from lth_utils import plots
 
     name = options.name
     if name not in FIGURES:
@@ -148,10 +147,7 @@ def figure(options):
     path = Path(options.out or ROOT / "build" / "figures" / f"figure_{name}.png")
     if path.suffix != ".png":
         raise ValueError(f"a figure is written as .png, with a .csv beside it: {path} does not end so")
-    frame = _adopted()
-    if name in WHILE_TRAINING:
-        frame = records.curves(frame[frame["network"] == "lenet"])
-    drawn, table = plots.figure(name, frame)
+    drawn, table = plots.figure(name, _adopted())
     plots.save(drawn, table, path.stem, folder=path.parent)
     points = {source: int((table["source"] == source).sum()) for source in ("ours", "paper")}
     print(f"{path} and .csv: {points['ours']} points of ours, {points['paper']} of the paper's")

@@ -69,7 +69,7 @@ print("rank A:    ", summaries.counts_text(comparison[comparison["rank"] == "A"]
 # the dotted ones (random sparse networks) leave them, and whether ours lie on the grey ones.
 
 # %%
-figure, table = plots.figure_1(scored)
+figure, table = plots.figure("1", scored)
 plots.save(figure, table, "00_figure_1", profile)
 
 # %% [markdown]

@@ -96,7 +96,7 @@ print("diverged runs:", int(runs["diverged"].sum()))
 # The dotted line rises from half the weights on, until it reaches the length of the run.
 
 # %%
-figure, table = plots.figure_1(runs)
+figure, table = plots.figure("1", runs)
 alt = (
     "Figure 1, ours over the paper's in grey. Lenet's tickets stop earlier as they are pruned and keep their accuracy"
     " far longer than random sparse networks, which stop later and lose accuracy.\n" + plots.alt_text(table)

@@ -34,7 +34,8 @@ profile = "report"
 wave = 3  # of Lenet's runs: 1 tickets to 1.2 %, controls at seven rungs; 2 to 0.2 %, every rung; 3 continued training
 
 # %%
-from lth_utils import campaign, claims, experiments, notebooks, plots, records
+from lth_utils import campaign, claims, experiments, notebooks, plots
+from lth_utils.paper import figures
 from lth_utils.plots import comparisons, tables
 
 print(notebooks.check_profile(profile))
@@ -43,7 +44,6 @@ mark = "" if compared else comparisons.LAPTOP
 plan = experiments.lenet_wave(wave) if compared else experiments.lenet_quick()
 obtained = campaign.obtain(plan, profile)
 runs = obtained[obtained["variant"] == ""]
-curves = records.curves(runs)
 
 
 def judged(*ids):
@@ -125,7 +125,7 @@ for trial in sorted({run.trial for run in tickets}):
 # (dashed). Look at the order in which the lines rise, and at the dashed ones, which rise later than the dense network.
 
 # %%
-figure, table = plots.figure_3(curves)
+figure, table = plots.figure("3", runs)
 alt = (
     "Test accuracy while Lenet trains: tickets of 21 % rise fastest, reinitialised networks after the dense one.\n"
     + plots.alt_text(table)
@@ -147,7 +147,7 @@ print(judged("C05", "C06", "C14"))
 # Appendix C: the loss falls, bottoms out and rises again, and where it bottoms out is the early-stop iteration.
 
 # %%
-figure, table = plots.figure_11(curves)
+figure, table = plots.figure("11", runs)
 alt = "Validation loss while Lenet trains: every curve falls, bottoms out and rises.\n" + plots.alt_text(
     table
 )
@@ -168,7 +168,7 @@ print(judged("C56", "C57"))
 # half the weights on.
 
 # %%
-figure, table = plots.figure_4(runs)
+figure, table = plots.figure("4", runs)
 alt = (
     "Figure 4, ours over the paper's in grey: tickets stop earlier and gain accuracy, reinits stop later and lose.\n"
     + plots.alt_text(table)
@@ -252,7 +252,7 @@ print(judged("C20", "C21", "C22"))
 # sparse networks side by side (Appendix E).
 
 # %%
-figure, table = plots.figure_12(runs)
+figure, table = plots.figure("12", runs)
 alt = "Figure 12, ours over the paper's in grey: train accuracy stays at one for tickets longer than for reinits."
 plots.save(figure, table, "03_figure_12", profile, alt=alt)
 
@@ -293,7 +293,7 @@ print(judged("C58", "C59"))
 # to its mask differs. Look how soon the masks of continued training make slow tickets.
 
 # %%
-figure, table = plots.figure_9(runs)
+figure, table = plots.figure("9", runs)
 alt = (
     "Figure 9, ours over the paper's in grey: tickets found with resetting stop earlier and stay accurate longer.\n"
     + plots.alt_text(table)
@@ -375,7 +375,7 @@ for pruning_round in (0, 7) if compared else ():
     for metric in measured:
         print(comparisons.text(comparisons.by_trial(both, metric), metric))
 if compared:
-    theirs = tables.paper_rows("12", "5", "train_accuracy_at_end").query("procedure == 'iterative'")
+    theirs = figures.panel_points("12", "5", "train_accuracy_at_end").query("procedure == 'iterative'")
     perfect = theirs[theirs["arm"].eq("winning_ticket") & theirs["minimum"].gt(0.999999)]
     places = " ".join(f"{percent:.3g}" for percent in perfect["percent_remaining"])
     print(f"the paper's tickets end with a train accuracy of one in every trial at P_m = {places}")

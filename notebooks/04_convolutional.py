@@ -82,7 +82,7 @@ if compared:
 # Conv-6 were trained for a quarter of the paper's length, in one trial: they point the same way and decide nothing.
 
 # %%
-figure, table = plots.figure_5(runs)
+figure, table = plots.figure("5", runs)
 alt = (
     "Figure 5, the paper's curves in grey: tickets stop earlier and gain accuracy, reinits stop later.\n"
     + plots.alt_text(table)
@@ -186,12 +186,12 @@ print("not run:", *(waiting["claim"] + waiting["condition"]), mark)
 # training image.
 
 # %%
-figure, table = plots.figure_14(runs, experiments.CONVOLUTIONAL)
+figure, table = plots.figure("14", runs, experiments.CONVOLUTIONAL)
 alt = "Test accuracy at the end: tickets, reinits and random sparse networks, a panel per network."
 plots.save(figure, table, "04_figure_14", profile, alt=alt)
 
 # %%
-figure, table = plots.figure_13(runs)
+figure, table = plots.figure("13", runs)
 alt = "Train accuracy at the end joins the four panels of Figure 5, ours over the paper's in grey."
 plots.save(figure, table, "04_figure_13", profile, alt=alt)
 

@@ -16,9 +16,9 @@ from IPython.core.formatters import DisplayFormatter
 from matplotlib import colors
 from matplotlib._pylab_helpers import Gcf
 
-from lth_utils import paper, plots
+from lth_utils import paper, plots, records
 from lth_utils.paper import figures
-from lth_utils.plots import pictures, style, tables, traps
+from lth_utils.plots import pictures, style, tables
 
 METRICS = [*figures.FIVE_PANELS, "validation_accuracy_at_early_stop"]
 
@@ -39,6 +39,14 @@ def runs(
         row |= {"scale": "paper", "variant": "", "pruning_round": rung}
         row["percent_remaining"] = paper.percent_remaining(network, rung)
         row["training_iterations"] = paper.protocol(network).training_iterations
+        row |= {
+            "study": "paper",
+            "protocol_key": "",
+            "run_key": f"{network} {arm} {procedure} {rung} {trial}",
+        }
+        row["curve_iteration"] = evaluations = np.arange(100.0, 401.0, 100.0)
+        row |= {"curve_validation_loss": 30 / evaluations + trial, "curve_validation_accuracy": [0.9] * 4}
+        row |= {"curve_test_accuracy": [0.95 + trial / 100] * 4}
         row["early_stop_iteration"] = 4000 + 100 * rung + 1000 * trial
         row |= dict.fromkeys(METRICS[1:], 0.96 + 0.001 * rung + 0.01 * trial + 0.002 * replicate)
         rows.append(row | more)
@@ -53,20 +61,9 @@ def lenet():
     return pd.concat(parts, ignore_index=True)
 
 
-def curves(arms=(("dense", 0), ("winning_ticket", 3), ("winning_ticket", 7), ("random_reinit", 3)), last=400):
-    """Rows of records.curves: two trials, an evaluation every 100 iterations."""
-    rows = []
-    for (arm, rung), trial, iteration in itertools.product(arms, range(2), range(100, last + 1, 100)):
-        row = {"network": "lenet", "arm": arm, "procedure": "iterative", "trial": trial, "replicate": 0}
-        row |= {
-            "scale": "paper",
-            "variant": "",
-            "iteration": iteration,
-            "validation_loss": 30 / iteration + trial,
-        }
-        row |= {"validation_accuracy": 0.9, "test_accuracy": 0.95 + trial / 100}
-        rows.append(row | {"percent_remaining": paper.percent_remaining("lenet", rung)})
-    return pd.DataFrame(rows)
+def curves(*arms):
+    """Rows of records.curves of the named arms: two trials, an evaluation every 100 iterations."""
+    return records.curves(pd.concat([runs(arm=arm, rounds=(0 if arm == "dense" else 3,)) for arm in arms]))
 
 
 def ours(table):
@@ -230,29 +227,30 @@ def test_quick_records_are_compared_with_nothing_and_named_laptop_scale():
     figure, table = plots.figure("1", lenet().assign(scale="quick"))
     assert remarks(figure) == [style.LAPTOP, "no records yet"] * 2
     assert set(table["panel"]) == {"1", "3"} and set(table["source"]) == {"ours"}
-    assert set(plots.figure("3", curves().assign(scale="quick"))[1]["source"]) == {"ours"}
+    assert set(plots.figure("3", lenet().assign(scale="quick"))[1]["source"]) == {"ours"}
 
 
 @pytest.mark.parametrize("name", figures.WHILE_TRAINING)
 def test_curves_while_training_are_the_records_over_the_papers_numbers(name):
-    frame, metric = curves(), figures.WHILE_TRAINING[name][0]
+    frame, metric = lenet(), figures.WHILE_TRAINING[name][0]
     figure, table = plots.figure(name, frame)
+    evaluated = records.curves(frame[frame["procedure"] == "iterative"])
     for panel, ax in zip("123", figure.axes, strict=True):
         rows = table[table["panel"] == panel]
         theirs = rows[rows["source"] == "paper"]
         np.testing.assert_array_equal(np.sort(theirs["mean"]), np.sort(paper_csv(name, panel)["mean"]))
         for (arm, rung), line in ours(rows).groupby(["arm", "percent_remaining"]):
-            chosen = frame[(frame["arm"] == arm) & (frame["percent_remaining"] == rung)]
+            chosen = evaluated[(evaluated["arm"] == arm) & (evaluated["percent_remaining"] == rung)]
             np.testing.assert_allclose(line["mean"], chosen.groupby("iteration")[metric].mean())
             assert is_drawn(ax, line["iteration"], line["mean"])
     third = ours(table[table["panel"] == "3"])
-    assert set(zip(third["arm"], third["percent_remaining"].round(1))) == {
-        ("dense", 100.0), ("winning_ticket", 51.3), ("winning_ticket", 21.1), ("random_reinit", 51.3)
-    }  # fmt: skip
+    drawn = set(zip(third["arm"], third["percent_remaining"].round(1)))
+    both = {(arm, rung) for arm in ("winning_ticket", "random_reinit") for rung in (51.3, 21.1)}
+    assert drawn == {("dense", 100.0), *both}
 
 
 def test_iterations_that_one_trial_was_not_evaluated_at_are_left_out():
-    frame = curves()
+    frame = curves("winning_ticket")
     frame.loc[(frame["trial"] == 1) & (frame["iteration"] == 200), "test_accuracy"] = math.nan
     table = tables.by_iteration(frame, "test_accuracy", figures.DRAWN)
     assert sorted(table["iteration"].unique()) == [100, 300, 400]
@@ -296,7 +294,7 @@ def test_intervals_are_printed_signed_at_the_rungs_that_were_drawn():
 
 
 def test_learning_curves_draw_and_list_every_trial():
-    frame = pd.concat([curves((("dense", 0),)).assign(setting=name) for name in ("with", "without")])
+    frame = pd.concat([curves("dense").assign(setting=name) for name in ("with", "without")])
     frame.loc[frame["trial"].eq(1) & frame["setting"].eq("without"), "validation_loss"] = math.inf
     figure, table = plots.learning_curves(frame, paper_dense=True)
     assert len(figure.axes) == 4 and remarks(figure)[:2] == ["with", "without"]
@@ -335,31 +333,6 @@ def test_gallery_shows_each_image_under_its_title(shape):
     assert list(table["title"]) == [f"digit {i}" for i in range(5)]
 
 
-def test_survivors_are_drawn_with_the_true_line_alone_coloured_and_solid():
-    lines = [("kept", "weights"), ("kept", "mass"), ("gone", "weights")]
-    rows = [(*line, rung, 100 - 10 * rung * step) for step, line in enumerate(lines) for rung in range(2)]
-    frame = pd.DataFrame(rows, columns=["method", "measure", "pruning_round", "percent"])
-    figure, table = traps.survivors_by_round(frame)
-    (ax,) = figure.axes
-    assert table is frame and len(ax.lines) == 3
-    assert [line.get_color() == style.color("lenet") for line in ax.lines] == [True, True, False]
-    assert [line.get_linestyle() == "-" for line in ax.lines] == [True, False, True]
-    assert [text.get_text() for text in ax.texts] == ["kept: weights", "kept: mass", "gone: weights"]
-
-
-def test_drift_has_a_panel_per_setting_and_one_label_for_optimizers_that_end_alike():
-    ends = {
-        "kept": {"momentum": 0.3, "decay": 0.1, "plain": 0.0},
-        "new": {"momentum": 0, "decay": 0.1, "plain": 0},
-    }
-    rows = [(name, *end, i) for name, all_ends in ends.items() for end in all_ends.items() for i in range(2)]
-    frame = pd.DataFrame(rows, columns=["setting", "optimizer", "distance", "iteration"])
-    figure, table = traps.drift_of_pruned_weights(frame)
-    assert table is frame and [len(ax.lines) for ax in figure.axes] == [3, 3]
-    labels = [[text.get_text() for text in ax.texts] for ax in figure.axes]
-    assert labels == [["momentum", "decay", "plain"], ["all others", "decay"]]
-
-
 def test_rungs_print_the_drawn_values_with_fixed_decimals():
     _, table = plots.against_percent_remaining(lenet(), "test_accuracy_at_end", paper_panel=("12", "4"))
     text = plots.rungs(table[table["procedure"] == "iterative"], [100, 51.3, 21.1, 7.0])
@@ -369,9 +342,9 @@ def test_rungs_print_the_drawn_values_with_fixed_decimals():
         "Lenet winning ticket (ours)       2  96.50  96.80  97.20      -",
         "Lenet winning ticket (paper)         98.23  98.27  98.27  98.16",
     ]
-    table = tables.by_iteration(curves(), "test_accuracy", [*figures.DRAWN, "percent_remaining"])
+    table = tables.by_iteration(curves("dense"), "test_accuracy", [*figures.DRAWN, "percent_remaining"])
     line = plots.rungs(table, [100, 400]).splitlines()[2]
-    assert line == "Lenet dense at 100 % (ours)                2  95.50  95.50"
+    assert line == "Lenet dense at 100 % (ours)      2  95.50  95.50"
 
 
 def test_rungs_give_the_range_of_n_over_the_rungs_that_were_asked_for():

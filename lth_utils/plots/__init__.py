@@ -5,8 +5,6 @@ writes, and returns the picture that a notebook cell ends with. Bars are minimum
 trials, grey the paper's own curves.
 """
 
-from functools import partial
-
 from lth_utils.paper.figures import FIGURES
 from lth_utils.plots.figures import (
     NO_RECORDS,
@@ -30,9 +28,3 @@ __all__ += [
     "save",
     "weight_images",
 ]
-
-figure_1, figure_3, figure_4, figure_5, figure_6 = (
-    partial(figure, name) for name in ("1", "3", "4", "5", "6")
-)
-figure_9, figure_11, figure_12 = (partial(figure, name) for name in ("9", "11", "12"))
-figure_13, figure_14 = (partial(figure, name) for name in ("13", "14"))

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from lth_utils import paper
+from lth_utils import paper, records
 from lth_utils.paper.figures import CONVS, FIGURES, RUNGS_WHILE_TRAINING, SLOWER_CONV6, WHILE_TRAINING
 from lth_utils.plots import panels, style, tables
 from lth_utils.plots.panels import Drawing
@@ -22,8 +22,8 @@ NO_RECORDS = "no records yet, the paper's curves alone"
 def figure(name: str, frame: pd.DataFrame, networks: Iterable[str] = ("lenet", *CONVS)) -> Drawing:
     """The paper's figure of that number, our records over the paper's own points.
 
-    frame: run records; for Figures 3 and 11 the rows of records.curves. networks: only panels of these are drawn; they
-    keep their numbers in paper.figures.FIGURES. Up to three panels stand in one row, more in two.
+    frame: run records. networks: only panels of these are drawn; they keep their numbers in paper.figures.FIGURES. Up
+    to three panels stand in one row, more in two. Of Figures 3 and 11 only Lenet is drawn.
     """
     if name in WHILE_TRAINING:
         return _while_training(name, frame)
@@ -97,20 +97,20 @@ def _numbered(parts):
     return pd.concat(parts, names=["panel"]).reset_index("panel").reset_index(drop=True)
 
 
-def _while_training(name, curves):
+def _while_training(name, frame):
     """Figure 3 or 11: Lenet's curves at the paper's rungs, or at the closest rungs that a quick profile has."""
     metric, limits, last_iteration = WHILE_TRAINING[name]
-    drawing, laptop, parts = style.new_figure(1, 3, height=2.9), "quick" in set(curves["scale"]), {}
-    usual = curves["procedure"].eq("iterative") & curves["variant"].eq("")
-    curves = curves[usual & (curves["iteration"] <= last_iteration)]
+    frame = frame[frame["network"].eq("lenet") & frame["procedure"].eq("iterative") & frame["variant"].eq("")]
+    drawing, laptop, parts = style.new_figure(1, 3, height=2.9), "quick" in set(frame["scale"]), {}
     axes = drawing.subplots(1, 3, sharey=True)
     for number, (ax, wanted) in enumerate(zip(axes, RUNGS_WHILE_TRAINING, strict=True), 1):
-        chosen = _at_rungs(curves, wanted)
+        curves = records.curves(frame[_at_rungs(frame, wanted)])
+        curves = curves[curves["iteration"] <= last_iteration]
         over = None if laptop else (name, str(number))
-        parts[str(number)] = panels.while_training(ax, chosen, metric, over)
+        parts[str(number)] = panels.while_training(ax, curves, metric, over)
         if not laptop:
             ax.set(xlim=(0, last_iteration), ylim=limits)
-        if laptop or not len(chosen):
+        if laptop or not len(curves):
             style.remark(ax, style.LAPTOP if laptop else NO_RECORDS)
     axes[0].set_ylabel(tables.METRICS[metric])
     table = _numbered(parts)
@@ -119,14 +119,14 @@ def _while_training(name, curves):
     return drawing, table
 
 
-def _at_rungs(curves, wanted):
-    """The curves of the wanted (arm, P_m) pairs, or of the closest rungs."""
-    kept = curves["arm"].isin([])
+def _at_rungs(frame, wanted):
+    """Which runs are those of the wanted (arm, P_m) pairs, or of the closest rungs."""
+    chosen = frame["arm"].isin([])
     for arm, rung in wanted:
-        of_arm = curves["arm"].eq(arm)
-        nearest = tables.nearest_rung(curves.loc[of_arm, "percent_remaining"].unique(), rung, factor=1.25)
-        kept |= of_arm & curves["percent_remaining"].eq(nearest)
-    return curves[kept]
+        of_arm = frame["arm"].eq(arm)
+        nearest = tables.nearest_rung(frame.loc[of_arm, "percent_remaining"].unique(), rung, factor=1.25)
+        chosen |= of_arm & frame["percent_remaining"].eq(nearest)
+    return chosen
 
 
 @style.styled

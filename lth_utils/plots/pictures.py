@@ -20,22 +20,21 @@ from lth_utils.plots.printed import alt_text
 
 
 @style.styled
-def weight_images(weights, titles: Iterable[str] = ()) -> Drawing:
+def weight_images(weights) -> Drawing:
     """First-layer weights as pictures [n, height, width], all on one scale that is symmetric about zero.
 
     The table lists each unit's smallest and largest weight, its norm and how many weights are not zero.
     """
     weights = np.asarray(weights, dtype=float)
     bound = np.abs(weights).max() or 1.0
-    figure, axes = _image_grid(weights, titles, columns=10)
+    figure, axes = _image_grid(len(weights), [], columns=10)
     for ax, image in zip(axes, weights, strict=True):
         picture = ax.imshow(image, cmap="PuOr", vmin=-bound, vmax=bound, interpolation="nearest")
     figure.colorbar(picture, ax=list(axes), shrink=0.8, pad=0.01, label="weight")
     flat = weights.reshape(len(weights), -1)
-    table = pd.DataFrame({"unit": range(len(flat)), "title": _padded(titles, len(flat))})
-    table["minimum"], table["maximum"] = flat.min(axis=1), flat.max(axis=1)
-    table["norm"], table["nonzero"] = np.linalg.norm(flat, axis=1), np.count_nonzero(flat, axis=1)
-    return figure, table
+    table = pd.DataFrame({"unit": range(len(flat)), "title": "", "minimum": flat.min(axis=1)})
+    table = table.assign(maximum=flat.max(axis=1), norm=np.linalg.norm(flat, axis=1))
+    return figure, table.assign(nonzero=np.count_nonzero(flat, axis=1))
 
 
 @style.styled
@@ -43,24 +42,19 @@ def gallery(images, titles: Iterable[str] = (), *, columns: int = 8) -> Drawing:
     """Images in a grid, each under its title: [n, height, width] grey or [n, 3, height, width] colour, 0 to 255."""
     images = np.asarray(images)
     images = images[:, 0] if images.ndim == 4 and images.shape[1] == 1 else images
-    figure, axes = _image_grid(images, titles, columns)
+    titles = list(titles) or [""] * len(images)
+    figure, axes = _image_grid(len(images), titles, columns)
     for ax, image in zip(axes, images, strict=True):
         shown = image if image.ndim == 2 else np.moveaxis(image, 0, -1)
         ax.imshow(shown, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
-    table = pd.DataFrame({"image": range(len(images)), "title": _padded(titles, len(images))})
-    table["mean_pixel"] = images.reshape(len(images), -1).mean(axis=1)
-    return figure, table
+    means = images.reshape(len(images), -1).mean(axis=1)
+    return figure, pd.DataFrame({"image": range(len(images)), "title": titles, "mean_pixel": means})
 
 
-def _padded(titles, count):
-    titles = list(titles)
-    return titles + [""] * (count - len(titles))
-
-
-def _image_grid(images, titles, columns):
+def _image_grid(count, titles, columns):
     """A double-width figure with one bare square per image and its title above."""
-    columns = min(columns, len(images))
-    rows = -(-len(images) // columns)
+    columns = min(columns, count)
+    rows = -(-count // columns)
     lines = max((title.count("\n") + 1 for title in titles if title), default=0)
     figure = style.new_figure(rows, 2, height=style.DOUBLE / max(columns, 6) + 0.13 * lines)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -68,7 +62,7 @@ def _image_grid(images, titles, columns):
         ax.set_axis_off()
     for ax, title in zip(axes, titles, strict=False):
         ax.set_title(title, fontsize=7, pad=2)
-    return figure, axes[: len(images)]
+    return figure, axes[:count]
 
 
 class Picture:
@@ -100,9 +94,8 @@ def save(
     copies to figures; `folder` overrides both. Nothing in the files names a version, a date or a machine: the same
     table gives the same bytes. alt: alternative text, else one is made from the table.
     """
-    folder = (
-        Path(folder) if folder else ROOT / ("build/figures" if profile == "quick" else "build/report/figures")
-    )
+    drawn_into = ROOT / "build" / ("figures" if profile == "quick" else "report/figures")
+    folder = Path(folder or drawn_into)
     picture = Picture(_png(figure), alt or alt_text(table))
     kept.write_bytes(folder / f"{name}.png", picture.png)
     drawn = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")

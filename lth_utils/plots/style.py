@@ -15,6 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from lth_utils import paper
+
 HUES = {"lenet": "#D55E00", "conv2": "#0072B2", "conv4": "#E69F00", "conv6": "#009E73"}  # Okabe and Ito
 DENSE = "#000000"
 PAPER = "#8C8C8C"
@@ -23,37 +25,19 @@ NEUTRAL = "#404040"  # legend samples that stand for an arm in any hue
 SINGLE, DOUBLE = 3.4, 7.0  # widths in inches
 DPI = 150
 
-ARM_LABELS = {
-    "dense": "dense",
-    "winning_ticket": "winning ticket",
-    "random_reinit": "random reinit",
-    "random_sparsity": "random sparsity",
-}
-PROCEDURE_LABELS = {  # in the order of every legend; dropout (Figure 6) is drawn like a procedure of its own
-    "iterative": "iterative",
-    "one_shot": "one-shot",
-    "continued": "continued",
-    "dropout": "with dropout",
-}
+ARM_LABELS = {arm: arm.replace("_", " ") for arm in paper.ARMS}
+PROCEDURE_LABELS = {"iterative": "iterative", "one_shot": "one-shot", "continued": "continued"}
+PROCEDURE_LABELS |= {"dropout": "with dropout"}  # Figure 6: drawn like a procedure of its own
 LINES = {"dense": "-", "winning_ticket": "-", "random_reinit": (0, (4, 2)), "random_sparsity": (0, (1, 1.5))}
 MARKERS = {"dense": "s", "winning_ticket": "o", "random_reinit": "o", "random_sparsity": "x"}
-DENSE_POINT = {"color": DENSE, "marker": "s", "linestyle": "none", "markersize": 3.6}
-CENSORED = {
-    "marker": "^",
-    "markerfacecolor": "white",
-    "markersize": 4.5,
-    "markeredgewidth": 0.8,
-    "linestyle": "none",
-}
-LIGHTNESS = {
-    "iterative": 0.0,
-    "one_shot": 0.5,
-    "continued": -0.5,
-    "dropout": -0.5,
-}  # share of white, or of black
+LIGHTNESS = {"iterative": 0.0, "one_shot": 0.5, "continued": -0.5, "dropout": -0.5}  # share of white or black
 PAPER_GREYS = {"iterative": PAPER, "one_shot": "#ADADAD", "continued": "#555555", "dropout": "#555555"}
+DENSE_POINT = {"color": DENSE, "marker": "s", "linestyle": "none", "markersize": 3.6}
+CENSORED = {"marker": "^", "linestyle": "none", "markersize": 4.5, "markeredgewidth": 0.8}
+CENSORED |= {"markerfacecolor": "white"}
 LAPTOP = "laptop scale"  # what every number and picture of profile "quick" is marked with
 SHARED_TICKS = (100, 50, 20, 10, 5, 2, 1)  # where networks with different ladders share a panel
+
 SETTINGS = {
     "font.size": 8,
     "axes.labelsize": 8,
@@ -87,8 +71,7 @@ def new_figure(rows: int = 1, columns: int = 1, height: float = 2.4, width: floa
 def color(network: str, procedure: str = "iterative") -> tuple[float, float, float]:
     """The network's hue at the procedure's lightness."""
     share = LIGHTNESS[procedure]
-    toward = 1.0 if share > 0 else 0.0
-    return tuple(toward * abs(share) + (1 - abs(share)) * channel for channel in colors.to_rgb(HUES[network]))
+    return tuple(max(share, 0.0) + (1 - abs(share)) * channel for channel in colors.to_rgb(HUES[network]))
 
 
 def line(network: str, arm: str, procedure: str = "iterative", hue=None) -> dict:
@@ -124,12 +107,9 @@ def percent_axis(ax: Axes, rungs: Iterable[float], scale: str = "log") -> None:
     On a log axis every third or, in narrow panels, every sixth round of 20 % keeps its tick.
     """
     values = sorted(set(rungs), reverse=True)
-    wide = _width(ax) > 2.4
-    gap = 0.55 if wide else 0.3
-    chosen = values[:1]
+    gap, chosen = 0.55 if _width(ax) > 2.4 else 0.3, values[:1]
     for value in values[1:]:
-        far = value < gap * chosen[-1] if scale == "log" else chosen[-1] - value > 17
-        if far:
+        if value < gap * chosen[-1] if scale == "log" else chosen[-1] - value > 17:
             chosen.append(value)
     ax.set_xscale(scale)
     ax.minorticks_off()

@@ -12,7 +12,6 @@ import pandas as pd
 from lth_utils.claims.grids import readings
 from lth_utils.claims.statistics import t_interval
 from lth_utils.paper.figures import DRAWN, in_order
-from lth_utils.paper.figures import panel_points as paper_rows  # noqa: F401
 
 METRICS = {
     "early_stop_iteration": "Early-stop iteration",

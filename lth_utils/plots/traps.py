@@ -20,23 +20,18 @@ def survivors_by_round(frame: pd.DataFrame) -> Drawing:
     Lenet's hue, later ones are neutral; the measure that comes first is solid and marked, later ones are not.
     """
     figure = style.new_figure(height=2.6, width=5.0)
-    ax = figure.subplots()
-    methods, measures = list(frame["method"].unique()), list(frame["measure"].unique())
+    ax, labels = figure.subplots(), []
     ax.set_ylim(0, 103)
-    labels = []
+    methods, measures = list(frame["method"].unique()), list(frame["measure"].unique())
     for (method, measure), rows in frame.groupby(["method", "measure"], sort=False):
         hue = style.NEUTRAL if methods.index(method) else style.color("lenet")
-        marker = "" if measures.index(measure) else "o"
-        dashes = DASHES[-1] if measures.index(measure) else "-"
-        front = 3 - methods.index(method)
-        ax.plot(
-            rows["pruning_round"], rows["percent"], color=hue, marker=marker, linestyle=dashes, zorder=front
-        )
+        marker, dashes = ("", DASHES[-1]) if measures.index(measure) else ("o", "-")
+        look = {"color": hue, "marker": marker, "linestyle": dashes, "zorder": 3 - methods.index(method)}
+        ax.plot(rows["pruning_round"], rows["percent"], **look)
         labels.append((f"{method}: {measure}", hue, rows["percent"].iloc[-1]))
     style.margin_labels(ax, labels)
     ax.set_xticks(sorted(frame["pruning_round"].unique()))
-    ax.set_xlabel("Pruning Round")
-    ax.set_ylabel("Percent Remaining")
+    ax.set(xlabel="Pruning Round", ylabel="Percent Remaining")
     return figure, frame
 
 
