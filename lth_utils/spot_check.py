@@ -20,8 +20,14 @@ from lth_utils.claims.statistics import CONFIDENCE, FEWEST_TRIALS
 from lth_utils.experiments import Run
 from lth_utils.records import Store
 
-STRICT_UNTIL = {"float32": 100, "bfloat16": 0}  # the last iteration for which rounding cannot have grown
-LOSS_TOLERANCE = {"float32": 1e-4, "bfloat16": 1e-3}  # of the loss until then, relative where it is above 1
+STRICT_UNTIL = {"float32": 100, "bfloat16": 0}  # the last iteration for which rounding cannot have grown much
+START_TOLERANCE = {
+    "float32": 1e-4,
+    "bfloat16": 1e-3,
+}  # of the loss before training, relative where it is above 1
+EARLY_TOLERANCE = (
+    1e-3  # of the loss until then, likewise: of 80 sound runs one differed by more than 1e-4, by 4e-4
+)
 WHOLE_RUN = {  # what is read off a whole run -> the smallest difference that can be told from none
     "early_stop_iteration": 100,
     "test_accuracy_at_early_stop": 1e-4,
@@ -116,7 +122,8 @@ def compare(record: dict, again: dict, frame: pd.DataFrame, runs: int = 1) -> li
     found = []
     for name, value in retrained.items():
         if name.startswith("validation_loss at"):
-            tolerance = LOSS_TOLERANCE[record["precision"]] * max(1, recorded[name])
+            tolerance = START_TOLERANCE[record["precision"]] if name.endswith(" at 0") else EARLY_TOLERANCE
+            tolerance *= max(1, recorded[name])
             found.append(Comparison(name, recorded[name], value, tolerance))
         else:
             values = [reading[name] for reading in noise]

@@ -243,7 +243,7 @@ def test_the_same_curve_is_the_same_although_a_record_stores_fewer_digits(frame,
 def test_another_curve_and_another_mask_are_outside(store, frame, ticket):
     for change in (
         curve(ticket, "validation_loss", 0, ticket["curve_validation_loss"][0] + 0.001),
-        curve(ticket, "validation_loss", 1, ticket["curve_validation_loss"][1] + 0.001),
+        curve(ticket, "validation_loss", 1, ticket["curve_validation_loss"][1] + 0.01),
         {"percent_remaining": ticket["percent_remaining"] + 1e-9},
     ):
         found = outcomes(spot_check.retrain(ticket | change, frame, store=Store(store)))
@@ -292,8 +292,12 @@ def drifted(row, start=0.0, at_100=0.0, later=0.0, accuracy=0.0, stop=0):
 @pytest.mark.parametrize(
     ("precision", "drift", "outside"),
     [
-        ("float32", {"later": 0.004, "accuracy": 0.002, "stop": 100}, []),  # rounding has grown: no wolf
-        ("float32", {"at_100": 0.0002}, ["validation_loss at 100"]),
+        (
+            "float32",
+            {"at_100": 0.0005, "later": 0.004, "accuracy": 0.002, "stop": 100},
+            [],
+        ),  # rounding has grown: no wolf
+        ("float32", {"at_100": 0.002}, ["validation_loss at 100"]),
         ("float32", {"start": 0.0005}, ["validation_loss at 0"]),
         ("bfloat16", {"start": 0.002, "at_100": 0.01, "later": 0.004, "accuracy": 0.002, "stop": 100}, []),
         ("bfloat16", {"start": 0.004}, ["validation_loss at 0"]),
@@ -375,11 +379,14 @@ def test_nothing_is_written(store, frame, ticket):
 
 
 def test_the_committed_records_their_masks_and_the_manifest_are_sound():
-    frame = records.read()
+    frame, store = records.read(), records.committed()
     assert len(frame) > 600
+    # Of large networks the masks of one round in seven: all of them are the business of `verify`, and of half a minute.
+    looked_at = frame[(frame["network"] == "lenet") | (frame["pruning_round"] % 7 == 1)]
+    assert set(looked_at["network"]) == set(frame["network"])
     found = [
         verify.check_records(frame),
-        verify.check_masks(frame, records.committed()),
-        verify.check_manifest(frame, records.committed()),
+        verify.check_masks(looked_at, store),
+        verify.check_manifest(frame, store),
     ]
     assert [check.problems for check in found] == [(), (), ()]
