@@ -178,7 +178,7 @@ def _add_the_rest(subcommands):
     _add(subcommands, commands.reproduce, "run every notebook at laptop scale into build/", "")
     _add(subcommands, commands.report, "adopt new records and redo the committed notebooks and figures", "")
     _add(subcommands, commands.html, "the committed notebooks as web pages in build/html", "")
-    _add(subcommands, commands.bench, "how fast this machine trains; writes figures/bench.*", "")
+    _add(subcommands, commands.bench, "how fast this machine trains; writes figures/bench.json", "")
 
 
 def duration(text: str) -> float:

@@ -125,11 +125,10 @@ def _chosen(plan, options):
 
 
 def bench(options):
-    from lth_utils import bench, plots
+    from lth_utils import bench
 
     measured = bench.run(tell=print)
     bench.save(measured, ROOT / "figures" / "bench.json")
-    plots.save(*bench.draw(measured), "bench", folder=ROOT / "figures")
     print(bench.summary(measured))
 
 
