@@ -7,6 +7,7 @@
 NETWORK ?= lenet
 SCALE ?= paper
 BUDGET ?=
+DEVICE ?=
 ARGS ?=
 
 PY := .venv/bin/python
@@ -22,14 +23,14 @@ help: ## print this list
 	@echo
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo '  NETWORK=lenet|conv2|conv4|conv6   SCALE=paper|reduced|short   BUDGET=25m   what `make train` does'
+	@echo '  NETWORK=lenet|conv2|conv4|conv6   SCALE=paper|reduced|short   BUDGET=25m   DEVICE=cuda   for `make train`'
 	@echo '  PYTHON=python3.12   which Python   UV=   pip although uv is here   ARGS=...   more options for a task'
 	@echo
 	@echo 'Without opening a notebook: $(LTH) --help'
-	@echo '  plan | records | claims | figure NAME | verify   what is missing, stored, decided, drawn, sound'
+	@echo '  plan | claims | verify | run 03   what is missing, decided, sound; one notebook at a scale of your choice'
 
 reproduce: .venv/.stamp ## get the data, run every notebook at laptop scale into build/ (minutes)
-	@$(LTH) reproduce $(ARGS)
+	@$(LTH) run --all --profile quick $(ARGS)
 
 test: .venv/.stamp ## lint, unit tests, pair checks, and every committed notebook against its stored outputs
 	@failed=0; report=; \
@@ -45,21 +46,23 @@ test: .venv/.stamp ## lint, unit tests, pair checks, and every committed noteboo
 	  --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks; \
 	printf "\nmake test:$$report\n"; exit $$failed
 
-train: .venv/.stamp ## make the run records that are missing; NETWORK=lenet SCALE=paper BUDGET=25m
-	@$(LTH) train --network $(NETWORK) --scale $(SCALE) $(if $(BUDGET),--budget $(BUDGET)) $(ARGS)
+train: .venv/.stamp ## make the run records that are missing; NETWORK= SCALE= BUDGET=25m DEVICE=cuda
+	@$(LTH) train --network $(NETWORK) --scale $(SCALE) $(if $(BUDGET),--budget $(BUDGET)) \
+	  $(if $(DEVICE),--device $(DEVICE)) $(ARGS)
 
 report: .venv/.stamp ## adopt new records, then redo the notebooks, figures/ and the tables of README.md
 	@$(LTH) report $(ARGS)
 	@$(COG) -r README.md
 
 html: .venv/.stamp ## the committed notebooks as web pages in build/html
-	@$(LTH) html $(ARGS)
+	@$(PY) -c 'from lth_utils.notebooks import pages; print(pages.build())'
 
 lab: .venv/.stamp ## open the notebooks in JupyterLab
 	@$(PY) -m jupyterlab $(ARGS) notebooks
 
 bench: .venv/.stamp ## how fast this machine trains, per network and density
-	@$(LTH) bench $(ARGS)
+	@$(PY) -c 'from lth_utils import ROOT, bench; measured = bench.run(); \
+	  bench.save(measured, ROOT / "figures" / "bench.json"); print(bench.summary(measured))'
 	@$(COG) -r README.md
 
 data: .venv/.stamp ## fetch and check MNIST and CIFAR-10 into data/

@@ -1,207 +1,249 @@
-"""The command line, `python -m lth_utils SUBCOMMAND`: options, help, exit statuses. `make` calls it.
+"""The command line, `python -m lth_utils COMMAND`; `make` calls it. A user's mistake ends in one sentence.
 
-What the subcommands do stands in `commands` and `answers`, which are thin over the rooms.
+Rooms are imported inside the commands, so that `--help` answers at once; what they need from each other is in `commands`.
 """
 
-import argparse
-import os
-import re
-import sys
+import secrets
+import time
+from pathlib import Path
 
-from lth_utils import answers, commands
+import click
 
-USER_ERROR, INTERRUPTED = 1, 130
-PROGRAM = "python -m lth_utils"
-EXIT_STATUSES = "exit status: 0 all is well, 1 a mistake or a problem found, 130 interrupted"
+from lth_utils import ROOT, commands
 
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run one subcommand; returns the exit status. Mistakes of the user end in one line, not in a traceback."""
-    options = _parser().parse_args(arguments)
-    try:
-        status = _run(options)
-        sys.stdout.flush()
-        return status
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return USER_ERROR
-    except KeyboardInterrupt:
-        print("\nstopped; what was finished is kept, the same command continues", file=sys.stderr)
-        return INTERRUPTED
+INTERRUPTED = 130
 
 
-def _run(options):
-    from lth_utils.data import DataError
-    from lth_utils.notebooks import NotebookError
-    from lth_utils.records import StoreError
-    from lth_utils.workers import WorkerError
+class Program(click.Group):
+    """Ends every mistake that a room names in one line with status 1, and Ctrl-C in a word of comfort."""
 
-    try:
-        return options.run(options) or 0
-    except BrokenPipeError:
-        raise
-    except (DataError, NotebookError, StoreError, WorkerError, ValueError, TypeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return USER_ERROR
-
-
-class _Parser(argparse.ArgumentParser):
-    """Examples stay as they are written, and a mistake is one line with status 1, like any other mistake."""
-
-    def __init__(self, **settings):
-        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **settings)
-
-    def error(self, message):
-        print(f"error: {message} (see {self.prog} --help)", file=sys.stderr)
-        raise SystemExit(USER_ERROR)
+    def invoke(self, context):
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            click.echo("\nstopped; what was finished is kept, the same command continues", err=True)
+            context.exit(INTERRUPTED)
+        except Exception as error:
+            of_a_room = type(error).__module__.startswith("lth_utils.")  # DataError, StoreError, ...
+            mistake = of_a_room or isinstance(error, ValueError | OSError)
+            if not mistake or isinstance(error, BrokenPipeError):
+                raise
+            raise click.ClickException(str(error)) from error
 
 
-def _parser():
-    parser = _Parser(
-        prog=PROGRAM,
-        description="The Lottery Ticket Hypothesis, reproduced. `SUBCOMMAND --help` shows examples.",
-        epilog=EXIT_STATUSES,
-    )
-    subcommands = parser.add_subparsers(required=True, metavar="SUBCOMMAND")
-    _add_answers(subcommands)
-    _add_training(subcommands)
-    _add_the_rest(subcommands)
-    return parser
+def option(*names, **settings):
+    return click.option(*names, **({"show_default": "default" in settings} | settings))
 
 
-def _add(subcommands, run, summary, *examples, json=False):
-    name = run.__name__
-    shown = [f"  {PROGRAM} {name} {example}".rstrip() for example in examples]
-    command = subcommands.add_parser(
-        name, help=summary, description=summary, epilog="\n".join(["examples:", *shown, "", EXIT_STATUSES])
-    )
-    command.set_defaults(run=run)
-    if json:
-        command.add_argument("--json", action="store_true", help="JSON on standard output, and nothing else")
-    return command
+records_option = option(
+    "--records",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="A folder of records of your own, in place of notebooks/records.",
+)
+json_option = option("--json", "as_json", is_flag=True, help="JSON on standard output, and nothing else.")
 
 
-def _add_answers(subcommands):
-    command = _add(
-        subcommands,
-        answers.plan,
-        "what is planned, done and missing, and how long it takes",
-        *("", "--network lenet", "--json"),
-        json=True,
-    )
-    command.add_argument("--network", help="only this network")
-    command.add_argument("--scale", help="only this scale: paper, reduced, short")
+@click.group(cls=Program, context_settings={"max_content_width": 110})
+def main():
+    """The Lottery Ticket Hypothesis, reproduced. COMMAND --help shows examples.
 
-    _add(subcommands, answers.records, "which runs are stored, adopted or not", "", "--json", json=True)
-
-    command = _add(
-        subcommands,
-        answers.claims,
-        "the verdicts on the paper's claims, from the adopted records",
-        *("", "--rank A", "C04 C05 --conditions", "--json"),
-        json=True,
-    )
-    command.add_argument("ids", nargs="*", metavar="CLAIM", help="C01, C02, ... (default: all)")
-    command.add_argument("--rank", help="only claims of this rank; A are the paper's central ones")
-    command.add_argument(
-        "--conditions", action="store_true", help="each condition: the paper's number, ours, the rule"
-    )
-
-    command = _add(
-        subcommands,
-        answers.figure,
-        "draw a figure of the paper from the adopted records",
-        *("4", "1 --out ours.png"),
-    )
-    command.add_argument("name", metavar="NAME", help=f"of the paper: {', '.join(answers.FIGURES)}")
-    command.add_argument("--out", metavar="FILE.png", help="default: build/figures/figure_NAME.png")
-
-    command = _add(
-        subcommands,
-        answers.verify,
-        "check data, records, masks, manifest and notebooks; retrain some runs and compare",
-        *("", "--retrain 1 --iterations 300", "--retrain 3 --seed 7", "--json"),
-        json=True,
-    )
-    command.add_argument("--retrain", type=natural, metavar="N", help="retrain N runs drawn at random")
-    command.add_argument("--seed", type=int, help="draw these runs again (default: a new seed, printed)")
-    command.add_argument(
-        "--iterations", type=natural, help="train only so many, compare the beginning of the curve"
-    )
+    Exit status: 0 all is well, 1 a mistake or a problem found, 2 a command that cannot be read, 130 interrupted.
+    """
 
 
-def _add_training(subcommands):
-    command = _add(
-        subcommands,
-        commands.train,
-        "make the run records that are missing",
-        "--dry-run",
-        "--budget 25m",
-        "--network lenet --trials 0 --arms dense,winning_ticket --rounds 3",
-    )
-    command.add_argument("--network", default="lenet", help="lenet, conv2, conv4, conv6 (default: lenet)")
-    command.add_argument("--scale", default="paper", help="paper, reduced or short (default: paper)")
-    command.add_argument("--wave", type=int, default=2, help="how much of the plan, see `plan` (default: 2)")
-    command.add_argument(
-        "--trials", type=numbers, help="only these trials: 0 or 0,1,2 (default: all of the plan)"
-    )
-    command.add_argument(
-        "--arms", help="only these arms: dense,winning_ticket,... (default: all of the plan)"
-    )
-    command.add_argument("--rounds", type=int, help="no pruning round beyond this one (default: the plan's)")
-    command.add_argument("--device", help="cpu, cuda, cuda:1 (default: a GPU where there is one)")
-    _add_limits(command, "print the plan and its estimated time only")
+@main.command()
+@click.argument("names", nargs=-1, metavar="[mnist|cifar10]...")
+def data(names):
+    """Fetch MNIST and CIFAR-10 and check every byte.
 
-    command = _add(
-        subcommands,
-        commands.faults,
-        "make the records of notebook 05b that are missing, chain by chain",
-        *("--dry-run", "--budget 25m"),
-    )
-    _add_limits(command, "print what is missing only")
+    \b
+    python -m lth_utils data
+    python -m lth_utils data mnist
+    """
+    from lth_utils import data, verify
+
+    for name in names or ("mnist", "cifar10"):
+        data.load(name)  # raises, with the ways out, what a check would only report
+        click.echo(f"{name}: {verify.check_data(name).detail}")
 
 
-def _add_limits(command, dry_run):
-    command.add_argument("--budget", type=duration, help="stop before this much time is over: 90s, 25m, 3h")
-    command.add_argument(
-        "--workers", type=natural, help="processes (default: one per core on a CPU, one on a GPU)"
-    )
-    command.add_argument("--dry-run", action="store_true", help=dry_run)
+@main.command()
+@option("--network", help="Only this network.")
+@option("--scale", help="Only this scale: paper, reduced or short.")
+@records_option
+@json_option
+def plan(network, scale, folder, as_json):
+    """Show what is planned, done and missing, and its hours.
+
+    \b
+    python -m lth_utils plan
+    python -m lth_utils plan --network lenet --scale paper
+    """
+    table = commands.planned(commands.store(folder))
+    for column, name in {"network": network, "scale": scale}.items():
+        if name is not None:
+            table = table[table[column] == commands.choose(name, table[column], column)]
+    commands.show(table, as_json)
+    if not as_json:
+        click.echo(
+            "\nhours: what is missing, on this machine's processor cores, if they are like those of the stored records; "
+            "-: never timed.\nA later wave of a network holds its earlier ones. `train --dry-run` measures this machine."
+        )
 
 
-def _add_the_rest(subcommands):
-    command = _add(subcommands, commands.data, "fetch and check MNIST and CIFAR-10", "", "mnist")
-    command.add_argument(
-        "names", nargs="*", default=["mnist", "cifar10"], help="mnist, cifar10; default: both"
-    )
+@main.command()
+@option("--network", default="lenet", help="lenet, conv2, conv4 or conv6.")
+@option("--scale", default="paper", help="paper, reduced or short.")
+@option(
+    "--study", type=click.Choice(["faults"]), help="Notebook 05b's runs: the algorithm, broken on purpose."
+)
+@option("--wave", type=click.IntRange(1), default=2, help="How much of the plan, see `plan`.")
+@option("--arms", help="Only these arms: dense,winning_ticket,...")
+@option("--trials", type=commands.numbers, help="Only these trials: 0 or 0,1,2.")
+@option("--rounds", type=click.IntRange(0), help="No pruning round beyond this one.")
+@option("--device", help="cpu, cuda, cuda:1; a GPU where there is one.")
+@option("--budget", type=commands.duration, help="Stop before this much time is over: 90s, 25m or 3h.")
+@option("--workers", type=click.IntRange(1), help="Processes: one per core on a CPU, one on a GPU.")
+@records_option
+@option("--dry-run", is_flag=True, help="Print the plan and its estimated time only.")
+def train(network, scale, study, wave, trials, arms, rounds, device, budget, workers, folder, dry_run):
+    """Make the run records that are missing.
 
-    _add(subcommands, commands.reproduce, "run every notebook at laptop scale into build/", "")
-    _add(subcommands, commands.report, "adopt new records and redo the committed notebooks and figures", "")
-    _add(subcommands, commands.html, "the committed notebooks as web pages in build/html", "")
-    _add(subcommands, commands.bench, "how fast this machine trains; writes figures/bench.json", "")
+    \b
+    python -m lth_utils train --dry-run
+    python -m lth_utils train --budget 25m
+    python -m lth_utils train --arms dense,winning_ticket --trials 0 --rounds 3 --records build/mine
+    python -m lth_utils train --study faults
+    """
+    from lth_utils import experiments, faults
+
+    if study and arms:
+        raise click.ClickException("no --arms with --study faults: each starts from its dense network")
+    there = [one for one in experiments.PLANS if one[1] != "quick"]  # notebooks train that
+    network = commands.choose(network, (name for name, _ in there), "network")
+    scale = commands.choose(scale, (its for name, its in there if name == network), f"scale of {network} is")
+    runs = faults.plan() if study else experiments.plan(network, scale, wave)
+    runs = commands.cut(runs, arms, trials, rounds)
+    commands.train(runs, commands.store(folder), device, workers, budget, dry_run)
 
 
-def duration(text: str) -> float:
-    """Seconds in "90s", "25m" or "3h"."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
-    if not match:
-        raise argparse.ArgumentTypeError(f"a time is written like 90s, 25m or 3h, not {text!r}")
-    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+@main.command()
+def report():
+    """Adopt new records; redo notebooks and figures.
+
+    A wave is adopted when it is whole. Notebooks are replaced only if none has a problem.
+
+    \b
+    python -m lth_utils report
+    """
+    from lth_utils import notebooks
+
+    commands.adopt(commands.store(None))
+    notebooks.report(tell=click.echo)
 
 
-def numbers(text: str) -> list[int]:
-    """Whole numbers in "0" or "0,1,2"."""
-    if not re.fullmatch(r"\d+(,\d+)*", text):
-        raise argparse.ArgumentTypeError(f"trials are written like 0 or 0,1,2, not {text!r}")
-    return [int(number) for number in text.split(",")]
+@main.command()
+@click.argument("names", nargs=-1, metavar="[NOTEBOOK]...")
+@option("--all", "every", is_flag=True, help="Every notebook, the data first.")
+@option(
+    "--profile",
+    type=click.Choice(["report", "quick", "paper"]),
+    default="report",
+    help="Read committed records; train at laptop scale into build/; train what is missing.",
+)
+@option("-p", "parameters", type=commands.parameter, multiple=True, metavar="NAME=VALUE", help="A parameter.")
+@click.pass_context
+def run(context, names, every, profile, parameters):
+    """Execute notebooks into build/notebooks.
+
+    \b
+    python -m lth_utils run 03
+    python -m lth_utils run 03 --profile quick
+    python -m lth_utils run 02 -p wave=1 -p 'conv4='
+    python -m lth_utils run --all --profile quick
+    """
+    from lth_utils import notebooks
+
+    if every == bool(names):
+        raise click.UsageError("which notebook? Give its number, as in `run 03`, or --all")
+    started = time.monotonic()
+    if every:
+        context.invoke(data)
+    chosen = [commands.notebook(name) for name in names] or notebooks.names()
+    for number, name in enumerate(chosen, 1):
+        click.echo(f"[{number} of {len(chosen)}] {name} at profile {profile} ...")
+        before = time.monotonic()
+        output = notebooks.BUILD / "notebooks" / f"{name}.ipynb"
+        notebooks.execute(notebooks.FOLDER / f"{name}.py", output, {"profile": profile, **dict(parameters)})
+        click.echo(f"    {time.monotonic() - before:.0f} s, {output.relative_to(ROOT)}")
+    if every and profile == "quick":
+        click.echo(f"\nin {(time.monotonic() - started) / 60:.1f} min: {commands.conclude()}")
 
 
-def natural(text: str) -> int:
-    """A whole number from 1 on."""
-    if not re.fullmatch(r"[1-9]\d*", text):
-        raise argparse.ArgumentTypeError(f"a whole number from 1 on is wanted, not {text!r}")
-    return int(text)
+@main.command()
+@option("--retrain", type=click.IntRange(1), metavar="N", help="Train N runs, drawn at random, again.")
+@option("--seed", type=int, help="Draw these runs again; a new seed is printed.")
+@option("--iterations", type=click.IntRange(1), help="Train only so many, compare the beginnings.")
+@records_option
+@click.pass_context
+def verify(context, retrain, seed, iterations, folder):
+    """Check what is committed; retrain some runs.
+
+    Data, records, masks, manifest and notebooks are checked; what was retrained is shown beside its record.
+
+    \b
+    python -m lth_utils verify
+    python -m lth_utils verify --retrain 1 --iterations 300
+    """
+    from lth_utils import verify
+
+    if not retrain and (seed is not None or iterations is not None):
+        raise click.UsageError("--seed and --iterations say how to --retrain; give --retrain 1 with them")
+    store, fine = commands.store(folder), True
+    for check in verify.checks(store):
+        fine &= check.ok
+        click.echo(f"{commands.WORDS[check.ok]}  {check.name}: {check.detail}")
+        for line in "\n".join(check.problems).splitlines():
+            click.echo(f"       {commands.brief(line)}")
+    if retrain:
+        seed = secrets.randbelow(2**32) if seed is None else seed
+        fine &= commands.retrain(store, retrain, seed, iterations)
+    click.echo("everything is as it should be" if fine else "something is wrong: see the lines above")
+    context.exit(0 if fine else 1)
+
+
+@main.command()
+@click.argument("ids", nargs=-1, metavar="[CLAIM]...")
+@option("--rank", help="Only claims of this rank; A are the paper's central ones.")
+@option("--conditions", is_flag=True, help="Each condition: the paper's number, ours, the rule.")
+@json_option
+def claims(ids, rank, conditions, as_json):
+    """Show the verdicts on the paper's claims.
+
+    \b
+    python -m lth_utils claims --rank A
+    python -m lth_utils claims C04 c05 --conditions
+    """
+    from lth_utils import claims
+    from lth_utils.notebooks import summaries
+
+    ledger = claims.ledger()
+    if chosen := [commands.choose(name.upper(), ledger["claim"], "claim") for name in ids]:
+        ledger = ledger[ledger["claim"].isin(chosen)]
+    if rank:
+        ledger = ledger[
+            ledger["rank"] == commands.choose(rank.upper(), sorted(ledger["rank"]), "claim of rank")
+        ]
+    found = claims.compare(summaries.scored(commands.store(None).adopted()), ledger["claim"])
+    verdicts = claims.verdicts(found)
+    if as_json:
+        commands.show(found if conditions else verdicts, as_json)
+    else:
+        click.echo(claims.comparison_text(found) if conditions else claims.verdicts_text(verdicts))
+        click.echo(f"\nclaims: {summaries.counts_text(found)}")
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main(prog_name="python -m lth_utils")

@@ -1,161 +1,248 @@
-"""Subcommands that do something: fetch, train, measure, run the notebooks, write pages.
+"""What the commands of `__main__` do in several rooms at once, and how they read what a user types.
 
-They print what the rooms report. Each takes the parsed options and returns the exit status, None for 0. Rooms are
-imported inside the functions, so that `--help` answers at once.
+Rooms are imported inside the functions, so that `--help` answers at once.
 """
 
-import time
-from argparse import Namespace
+import ast
+import difflib
+import math
+import re
+from collections import Counter
+from functools import partial
+from pathlib import Path
 
-from lth_utils import ROOT, answers
+import click
 
 LONGEST_WITHOUT_BUDGET_HOURS = 12
-MEGABYTES_PER_RUN = 0.02
+WORDS = {True: "ok   ", False: "WRONG"}
+
+# ---------------------------------------------------------------- reading
 
 
-def data(options):
-    from lth_utils import data, verify
-
-    for name in options.names:
-        data.load(name)  # raises, with the ways out, what a check would only report
-        print(f"{name}: {verify.check_data(name).detail}")
-
-
-def train(options):
-    from lth_utils import campaign, experiments, records, workers
-
-    if options.scale == "quick":
-        raise ValueError('runs of scale "quick" are trained by the notebooks, into build/: `make reproduce`')
-    device = options.device or campaign.default_device()
-    store = records.committed()
-    plan = _chosen(experiments.plan(options.network, options.scale, options.wave), options)
-    work = campaign.Campaign(plan, store, device)
-    missing = work.missing()
-    print(f"{len(plan)} runs planned, {len(missing)} missing")
-    count = options.workers or workers.default_workers(device)
-    if missing:
-        hours = workers.estimated_seconds(work, missing, count) / 3600
-        megabytes = MEGABYTES_PER_RUN * len(missing)
-        print(f"estimated: {hours:.1f} h with {count} worker(s) on {device}, {megabytes:.1f} MB of records")
-        if options.dry_run:
-            return
-        if hours > LONGEST_WITHOUT_BUDGET_HOURS and options.budget is None:
-            raise ValueError(
-                f"more than {LONGEST_WITHOUT_BUDGET_HOURS} hours; give a --budget, it can be continued later"
-            )
-        _progress(
-            len(missing),
-            lambda done: workers.execute(
-                plan, count, store, device=device, budget_seconds=options.budget, done=done
-            ),
-            lambda: len(work.missing()),
-        )
-        if options.budget is None:
-            _explain([run for run in work.missing() if experiments.needs(run)])
+def duration(text: str) -> float:
+    """Seconds in "90s", "25m" or "3h"."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", text)
+    if not match:
+        raise click.BadParameter(f"a time is written like 90s, 25m or 3h, not {text!r}")
+    return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
 
 
-def _explain(waiting):
-    """Why runs are left although there was time: each is pruned after another one that is not there."""
-    from lth_utils import experiments, verify
-
-    if waiting:
-        needed = verify.describe(experiments.needs(waiting[0]).identity)
-        print(
-            f"{len(waiting)} of them wait for runs that are not in this plan, have diverged or are in other hands, "
-            f"the first for: {needed}"
-        )
+def numbers(text: str) -> list[int]:
+    """Whole numbers in "0" or "0,1,2"."""
+    if not re.fullmatch(r"\d+(,\d+)*", text):
+        raise click.BadParameter(f"trials are written like 0 or 0,1,2, not {text!r}")
+    return [int(number) for number in text.split(",")]
 
 
-def faults(options):
-    from lth_utils import faults, records, workers
-
-    plan, store = faults.plan(), records.committed()
-    count = options.workers or workers.default_workers("cpu")
-    chains = faults.missing(plan, store)
-    print(f"{len(plan)} runs planned, {len(chains)} chains of a fault and a trial missing")
-    if chains and not options.dry_run:
-        _progress(
-            len(chains),
-            lambda done: faults.execute(
-                plan, count, store, budget_seconds=options.budget, done=lambda _, line: done(1, line)
-            ),
-            lambda: len(faults.missing(plan, store)),
-            "chain",
-        )
+def parameter(text: str) -> tuple[str, object]:
+    """Name and value of a notebook's parameter: "wave=1" holds a number, "conv2=paper 1" a text."""
+    name, equals, value = text.partition("=")
+    if not (name and equals):
+        raise click.BadParameter(f"a parameter is written like wave=1, not {text!r}")
+    try:
+        return name, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return name, value
 
 
-def _progress(missing, execute, count_missing, unit="run"):
-    """Execute what is missing under a bar on a terminal, a line per finished piece; say what was done and what is left."""
+def choose(name: str, known, what: str) -> str:
+    """`name`, if it is one of `known`; else a mistake that says what there is, and what may have been meant."""
+    known = list(dict.fromkeys(known))
+    if name in known:
+        return name
+    near = difflib.get_close_matches(name, known, 1)
+    meant = f" did you mean {near[0]}," if near else ""
+    there = ", ".join(known) if len(known) < 20 else f"{known[0]} to {known[-1]}"
+    raise click.ClickException(f"no {what} {name!r};{meant} there are {there}")
+
+
+def notebook(text: str) -> str:
+    """The name of a notebook, of which its number is enough."""
+    from lth_utils import notebooks
+
+    by_number = {name.partition("_")[0]: name for name in notebooks.names()}
+    if text in by_number.values():
+        return text
+    return by_number[choose(text.zfill(2), by_number, "notebook")]
+
+
+def cut(plan: list, arms: str | None, trials: list[int] | None, rounds: int | None) -> list:
+    """The runs of a plan of these arms ("dense,winning_ticket"), in these trials, up to a pruning round."""
+    known = list(dict.fromkeys(run.arm for run in plan))
+    arms = [choose(arm, known, "arm of this plan is") for arm in arms.split(",")] if arms else known
+    chosen = [run for run in plan if run.arm in arms and (trials is None or run.trial in trials)]
+    if rounds is not None:
+        chosen = [run for run in chosen if run.procedure == "one_shot" or run.pruning_round <= rounds]
+    if not chosen:
+        last = max(run.trial for run in plan)
+        raise click.ClickException(f"nothing of the plan is left; its trials are 0 to {last}")
+    return chosen
+
+
+def store(folder: Path | None):
+    """The store in a folder of one's own, or the one that comes with the project."""
+    from lth_utils import records
+
+    return records.Store(folder) if folder else records.committed()
+
+
+def show(table, as_json: bool = False) -> None:
+    """A DataFrame as text, or as JSON, in which numbers that are not finite are null."""
+    if as_json:
+        click.echo(table.to_json(orient="records", indent=2, double_precision=15))
+    else:
+        click.echo(table.to_string(index=False, na_rep="-", float_format="{:.5g}".format))
+
+
+def brief(line: str) -> str:
+    """A line that fits a screen: whole cells of notebooks do not."""
+    return line if len(line) <= 300 else f"{line[:200]} ... {line[-80:]}"
+
+
+# ---------------------------------------------------------------- plan and report
+
+
+def waves() -> dict:
+    """Everything that the report may show: what is planned as experiments, and the faults of notebook 05b."""
+    from lth_utils import experiments, faults
+
+    return experiments.waves() | {"notebook 05b": faults.plan()}
+
+
+def planned(store):
+    """One row per wave: how many of its runs are done, missing and adopted, and the hours that are missing."""
+    import pandas as pd
+
+    from lth_utils import campaign, workers
+
+    stored, cores = store.rows(), workers.default_workers("cpu")
+    done, adopted = set(stored["run_key"]), set(store.manifest()["run_key"])
+    hours = _hours_per_cost(stored)
+    rows = []
+    for wave, runs in waves().items():
+        keys = {run.key for run in runs}
+        row = {"wave": wave, "network": runs[0].network, "scale": runs[0].scale, "planned": len(keys)}
+        row |= {"done": len(keys & done), "missing": len(keys - done), "adopted": len(keys & adopted)}
+        missing = [run for run in runs if run.key not in done]
+        spent = [campaign.relative_cost(run) * hours.get(_kind(run), math.nan) for run in missing]
+        rows.append(row | {"hours": sum(spent) / cores})
+    return pd.DataFrame(rows)
+
+
+def _kind(run):
+    """Runs of one kind take time in proportion to campaign.relative_cost: faults are trained by another room."""
+    return run.network, run.protocol.precision, run.study == "faults"
+
+
+def _hours_per_cost(stored):
+    """Kind -> hours of one processor core per unit of campaign.relative_cost, as its finished runs took them."""
+    from lth_utils import campaign, experiments
+
+    timed = stored[(stored["cpu_seconds"] > 0) & stored["device"].str.startswith("cpu")]
+    hours, cost = Counter(), Counter()
+    for row in timed.to_dict("records"):
+        run = experiments.Run.from_record(row)
+        hours[_kind(run)] += row["cpu_seconds"] / 3600
+        cost[_kind(run)] += campaign.relative_cost(run)
+    return {kind: hours[kind] / cost[kind] for kind in hours}
+
+
+def adopt(store) -> None:
+    """Adopt the waves that are whole, and say of each what is new or missing."""
+    from lth_utils import campaign
+
+    stored = store.rows()
+    for name, plan in waves().items():
+        wave = stored[stored["run_key"].isin([run.key for run in plan])]
+        lost = len(campaign.lost(plan, stored))
+        if missing := len(plan) - len(wave) - lost:
+            click.echo(f"{name}: {missing} of {len(plan)} runs missing, not adopted")
+        else:
+            because = f", {lost} can never be made: their chain diverged" if lost else ""
+            click.echo(f"{name}: {store.adopt(wave)} new of {len(plan)} runs adopted{because}")
+
+
+# ---------------------------------------------------------------- train and verify
+
+
+def train(plan: list, store, device, count, budget, dry_run) -> None:
+    """Train what is missing of a plan: say how long it takes, show progress, say what is left and why."""
     from tqdm import tqdm
 
-    started = time.monotonic()
-    with tqdm(total=missing, desc="training", unit=unit, disable=None) as bar:
+    from lth_utils import campaign, faults, workers
+
+    faulty = plan[0].study == "faults"  # trained on reference.py, chain by chain
+    device = "cpu" if faulty else device or campaign.default_device()
+    work = campaign.Campaign(plan, store, device)
+    missing, count = work.missing(), count or workers.default_workers(device)
+    click.echo(f"{len(plan)} runs planned, {len(missing)} missing, {count} worker(s) on {device}")
+    if missing and not faulty:
+        hours = workers.estimated_seconds(work, missing, count) / 3600
+        click.echo(f"estimated: {hours:.1f} h")
+        if hours > LONGEST_WITHOUT_BUDGET_HOURS and not (budget or dry_run):
+            limit = f"more than {LONGEST_WITHOUT_BUDGET_HOURS} hours"
+            raise click.ClickException(f"{limit}; give a --budget, it can be continued later")
+    if dry_run or not missing:
+        return
+    execute = faults.execute if faulty else partial(workers.execute, device=device)
+    with tqdm(total=len(missing), desc="training", unit="run", disable=None) as bar:
 
         def done(count, line):
             bar.update(count)
             bar.write(line)
 
-        execute(done)
-    left = count_missing()
-    print(f"{missing - left} {unit}s trained in {(time.monotonic() - started) / 60:.1f} min, {left} left")
+        execute(plan, count, store, budget_seconds=budget, done=done)
+    left = work.missing()
+    click.echo(f"{len(missing) - len(left)} runs trained, {len(left)} left")
+    if left and budget is None:
+        click.echo("they wait for runs that are not in this plan, have diverged or are in other hands")
 
 
-def _chosen(plan, options):
-    from lth_utils import paper
+def retrain(store, count: int, seed: int, iterations: int | None) -> bool:
+    """Train runs, drawn at random, again, and show what was recorded beside what came out; whether all agree."""
+    import pandas as pd
 
-    arms = options.arms.split(",") if options.arms else paper.ARMS
-    if unknown := set(arms) - set(paper.ARMS):
-        raise ValueError(f"unknown arm {', '.join(sorted(unknown))}; the arms are {', '.join(paper.ARMS)}")
-    chosen = [
-        run
-        for run in plan
-        if run.arm in arms
-        and (options.trials is None or run.trial in options.trials)
-        and (options.rounds is None or run.procedure == "one_shot" or run.pruning_round <= options.rounds)
-    ]
-    if not chosen:
-        trials, rounds = (
-            answers.ranges({getattr(run, name) for run in plan}) for name in ("trial", "pruning_round")
+    from lth_utils import campaign, spot_check, verify
+
+    frame, device, fine = store.rows(), campaign.default_device(), True
+    drawn = spot_check.draw(frame, count, seed)
+    click.echo(f"\nretraining {count} of {len(frame)} runs ({device}); --seed {seed} draws them again")
+    for record in drawn:
+        click.echo(
+            f"{verify.describe(record)}: {spot_check.iterations_of(record, iterations):,} iterations ..."
         )
-        arms = ", ".join(sorted({run.arm for run in plan}))
-        raise ValueError(
-            f"nothing of the plan is left; it has trials {trials}, rounds {rounds} and the arms {arms}"
-        )
-    return chosen
+        compared = spot_check.retrain(record, frame, store, count, iterations, device=device)
+        names = ("quantity", "recorded", "retrained", "difference", "tolerance", "outcome", "remark")
+        show(pd.DataFrame([{name: getattr(one, name) for name in names} for one in compared]))
+        fine &= all(one.outcome != "outside" for one in compared)
+    return fine
 
 
-def bench(options):
-    from lth_utils import bench
-
-    measured = bench.run(tell=print)
-    bench.save(measured, ROOT / "figures" / "bench.json")
-    print(bench.summary(measured))
+# ---------------------------------------------------------------- what `make reproduce` found
 
 
-def reproduce(options):
-    from lth_utils import notebooks
-
-    data(Namespace(names=["mnist", "cifar10"]))
-    notebooks.run_all("quick", tell=print)
-
-
-def report(options):
+def conclude() -> str:
+    """What all notebooks at profile quick found, and the page that shows it."""
     from lth_utils import campaign, notebooks, records
-
-    store = records.committed()
-    stored = store.rows()
-    for name, plan in answers.waves().items():
-        wave = stored[stored["run_key"].isin([run.key for run in plan])]
-        lost = len(campaign.lost(plan, stored))
-        if missing := len(plan) - len(wave) - lost:
-            print(f"{name}: {missing} of {len(plan)} runs missing, not adopted")
-        else:
-            because = f", {lost} can never be made: their chain diverged" if lost else ""
-            print(f"{name}: {store.adopt(wave)} new of {len(plan)} runs adopted{because}")
-    notebooks.report(tell=print)
-
-
-def html(options):
     from lth_utils.notebooks import pages
 
-    print(f"{pages.build()}: the first page; open it in a browser")
+    seen = found(records.Store(campaign.QUICK_RECORDS).rows())
+    page = pages.build(notebooks.BUILD / "html-quick", notebooks.BUILD, seen)
+    return f"{seen}\n\nOpen {page} in a browser."
+
+
+def found(frame) -> str:
+    """Test accuracy of the smallest networks that a small run of Lenet made of every arm, beside the dense one."""
+    lenet = frame[
+        (frame["network"] == "lenet") & (frame["study"] == "paper") & (frame["procedure"] == "iterative")
+    ]
+    last = lenet["pruning_round"].max()
+    accuracy = lenet[lenet["pruning_round"].isin([0, last])].groupby("arm")["test_accuracy_at_end"].mean()
+    percent = lenet.loc[lenet["pruning_round"] == last, "percent_remaining"].mean()
+    numbers = {arm: f"{100 * value:.1f} %" for arm, value in accuracy.items()}
+    return (
+        f"Lenet on MNIST, {lenet['training_iterations'].max():,} iterations, {lenet['trial'].nunique()} trials. "
+        f"Test accuracy with {percent:.1f} % of the weights: winning ticket {numbers['winning_ticket']}, "
+        f"reinitialised {numbers['random_reinit']}, random sparse network {numbers['random_sparsity']}. "
+        f"Dense network: {numbers['dense']}."
+    )

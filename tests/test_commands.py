@@ -1,204 +1,283 @@
-"""Commands that act: training shows its plan first and keeps what it finished; a report adopts whole waves only."""
+"""What the commands do on small stores: what they print agrees with the store, and training keeps what it finished."""
 
 import errno
+import json
 import os
-from pathlib import Path
+import shutil
 
 import pytest
 import synthetic
-from one_command import assert_one_line, redirect, run
+from test_main import run
 
-from lth_utils import answers, experiments, faults, workers
+from lth_utils import (
+    campaign,
+    claims,
+    commands,
+    data,
+    experiments,
+    faults,
+    notebooks,
+    spot_check,
+    verify,
+    workers,
+)
 from lth_utils.records import Store
 
 
-@pytest.fixture
-def plan():
-    return synthetic.runs(synthetic.tickets(1, 2))
-
-
 @pytest.fixture(autouse=True)
-def empty_store(tmp_path, monkeypatch):
-    redirect(monkeypatch, tmp_path / "records")
-    return tmp_path / "records"
+def committed(tmp_path, monkeypatch):
+    """An empty folder in place of the committed records, tiny data, and workers that are this process."""
+    monkeypatch.setattr("lth_utils.records.COMMITTED", tmp_path / "records")
+    monkeypatch.setattr(data, "load", synthetic.load)
+    monkeypatch.setattr(campaign, "code_version", lambda: "abc")
+    monkeypatch.setattr(workers, "CALIBRATION_ITERATIONS", 4)
+    monkeypatch.setattr(workers, "default_workers", lambda device: 2)
+    monkeypatch.setattr(verify.notebooks, "committed_problems", list)
+    monkeypatch.setattr(workers, "execute", in_process)
+    return Store(tmp_path / "records")
+
+
+def in_process(plan, count, store, device="cpu", budget_seconds=None, done=None):
+    campaign.Campaign(plan, store, device).work(budget_seconds, lambda runs, _: done(len(runs), "a stack"))
 
 
 @pytest.fixture
-def store(empty_store, monkeypatch, plan):
-    """The empty store, with a tiny plan in place of the paper's."""
-    monkeypatch.setattr(experiments, "plan", lambda network, scale, wave: plan)
-    return empty_store
+def plan(monkeypatch):
+    """Dense networks and first tickets of two trials, in place of the paper's plan."""
+    runs = synthetic.runs(synthetic.tickets(1, 2))
+    monkeypatch.setattr(experiments, "plan", lambda network, scale, wave: runs)
+    return runs
 
 
-# --- train ---------------------------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def three_trials(tmp_path_factory):
+    """A store that training left: dense networks and first tickets of three trials."""
+    store, runs = Store(tmp_path_factory.mktemp("trained")), synthetic.runs(synthetic.tickets(1, 3))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "load", synthetic.load)
+        campaign.Campaign(runs, store).work()
+    return store, runs
 
 
-def test_train_makes_what_is_missing_and_says_so(capsys, store, plan):
-    status, shown, _ = run(capsys, "train", "--workers", "1", "--device", "cpu")
-    assert status == 0
-    assert "4 runs planned, 4 missing" in shown and "estimated" in shown and "4 runs trained" in shown
-    assert "0 left" in shown
-    assert sorted(Store(store).rows()["run_key"]) == sorted(run.key for run in plan)
-    assert run(capsys, "train", "--device", "cpu")[:2] == (0, "4 runs planned, 0 missing\n")
+@pytest.fixture
+def trained(three_trials, committed, monkeypatch):
+    """That store, its dense networks adopted; planned are its runs, three more tickets, and two of Conv-2."""
+    shutil.copytree(three_trials[0].folder, committed.folder)
+    committed.adopt(committed.rows().query("arm == 'dense'"))
+    more = synthetic.runs(synthetic.tickets(2, 3))
+    other = synthetic.runs(synthetic.tickets(0, 2), network="conv2", scale="reduced")
+    monkeypatch.setattr(commands, "waves", lambda: {"one": three_trials[1], "two": more, "three": other})
+    return committed
 
 
-def test_a_dry_run_shows_plan_and_estimate_and_trains_nothing(capsys, store, monkeypatch):
-    def never(*arguments, **options):
-        raise AssertionError("a dry run has started workers")
+def asked(*arguments):
+    status, shown, message = run(*arguments, "--json")
+    assert status == 0 and message == ""
+    return json.loads(shown, parse_constant=lambda word: pytest.fail(f"{word} is not JSON"))
 
-    monkeypatch.setattr(workers, "execute", never)
-    status, shown, _ = run(capsys, "train", "--dry-run", "--device", "cpu", "--workers", "2")
-    assert status == 0
-    assert "4 runs planned, 4 missing" in shown and "2 worker(s) on cpu" in shown
-    assert not store.exists()
+
+# --- plan ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_plan_counts_what_is_done_missing_and_adopted(trained):
+    rows = asked("plan")
+    assert [tuple(row.values())[:-1] for row in rows] == [
+        ("one", "lenet", "paper", 6, 6, 0, 3),
+        ("two", "lenet", "paper", 9, 6, 3, 3),
+        ("three", "conv2", "reduced", 2, 0, 2, 0),
+    ]
+    assert [row["wave"] for row in asked("plan", "--network", "lenet")] == ["one", "two"]
+    assert [row["wave"] for row in asked("plan", "--scale", "reduced")] == ["three"]
+
+
+def test_hours_follow_from_how_long_finished_runs_took(trained):
+    one, two, three = (row["hours"] for row in asked("plan"))
+    seconds = trained.rows()["cpu_seconds"].sum()
+    assert one == 0 and three is None  # no run of Conv-2 has been timed
+    assert two == pytest.approx(seconds / 3600 / 6 * 3 / 2)  # six runs took that long; three on two cores
+    assert run("plan")[1].splitlines()[3].split()[-1] == "-"
+
+
+def test_the_plan_of_a_folder_of_ones_own_looks_into_that_folder(trained, tmp_path):
+    assert [row["done"] for row in asked("plan", "--records", str(tmp_path / "mine"))] == [0, 0, 0]
+
+
+def test_the_report_may_show_every_planned_experiment_and_the_faults():
+    named = commands.waves()
+    assert experiments.waves().items() < named.items() and named["notebook 05b"] == faults.plan()
+
+
+# --- train -----------------------------------------------------------------------------------------------------------
+
+
+def test_train_makes_what_is_missing_and_says_so(committed, plan):
+    status, shown, _ = run("train", "--device", "cpu")
+    assert status == 0 and "4 runs planned, 4 missing" in shown and "estimated" in shown and "0 left" in shown
+    assert set(committed.rows()["run_key"]) == {planned.key for planned in plan}
+    assert "4 runs planned, 0 missing" in run("train", "--device", "cpu")[1]
+
+
+def test_train_into_a_folder_of_ones_own_leaves_the_committed_records_alone(committed, plan, tmp_path):
+    assert run("train", "--device", "cpu", "--records", str(tmp_path / "mine"))[0] == 0
+    assert len(Store(tmp_path / "mine").rows()) == 4 and not committed.folder.exists()
+
+
+def test_a_dry_run_shows_plan_and_estimate_and_trains_nothing(committed, plan):
+    status, shown, _ = run("train", "--dry-run", "--device", "cpu", "--workers", "3")
+    assert status == 0 and "4 missing, 3 worker(s) on cpu" in shown and "estimated" in shown
+    assert not committed.folder.exists()
 
 
 @pytest.mark.parametrize(
     ("wish", "left"),
     [
-        (["--trials", "1"], lambda run: run.trial == 1),
-        (["--arms", "dense"], lambda run: run.arm == "dense"),
-        (["--rounds", "0"], lambda run: run.pruning_round == 0),
-        (
-            ["--trials", "0,1", "--arms", "winning_ticket", "--rounds", "1"],
-            lambda run: run.arm == "winning_ticket",
-        ),
+        ("--trials 1", lambda run: run.trial == 1),
+        ("--arms dense", lambda run: run.arm == "dense"),
+        ("--rounds 0", lambda run: run.pruning_round == 0),
+        ("--trials 0,1 --arms winning_ticket --rounds 1", lambda run: run.arm == "winning_ticket"),
     ],
 )
-def test_a_plan_can_be_cut_to_trials_arms_and_rounds(capsys, store, plan, monkeypatch, wish, left):
+def test_a_plan_can_be_cut_to_trials_arms_and_rounds(plan, monkeypatch, wish, left):
     asked = []
-    monkeypatch.setattr(workers, "execute", lambda chosen, *arguments, **options: asked.extend(chosen))
-    assert run(capsys, "train", "--device", "cpu", *wish)[0] == 0
+    monkeypatch.setattr(workers, "execute", lambda chosen, *more, **options: asked.extend(chosen))
+    assert run("train", "--device", "cpu", *wish.split())[0] == 0
     assert asked == list(filter(left, plan)) and len(asked) == 2
 
 
-def test_runs_that_wait_for_others_are_named_with_what_they_wait_for(capsys, store):
-    status, shown, _ = run(capsys, "train", "--device", "cpu", "--workers", "1", "--arms", "winning_ticket")
-    assert status == 0 and "0 runs trained" in shown and "2 left" in shown
-    assert (
-        "2 of them wait for runs" in shown
-        and "the first for: lenet dense, iterative round 0, trial 0" in shown
-    )
+def test_runs_that_wait_for_others_are_explained(plan):
+    status, shown, _ = run("train", "--device", "cpu", "--arms", "winning_ticket")
+    assert status == 0 and "0 runs trained, 2 left" in shown and "they wait for runs that" in shown
 
 
-def test_more_than_twelve_hours_need_a_budget(capsys, store, monkeypatch):
+def test_more_than_twelve_hours_need_a_budget(plan, monkeypatch):
     monkeypatch.setattr(workers, "estimated_seconds", lambda *arguments: 12.1 * 3600)
-    status, _, message = run(capsys, "train", "--device", "cpu")
-    assert status == 1 and not store.exists()
-    assert_one_line(message, "12 hours", "--budget")
-    status, shown, _ = run(capsys, "train", "--device", "cpu", "--budget", "3h", "--workers", "1")
-    assert status == 0 and "0 left" in shown
+    status, _, message = run("train", "--device", "cpu")
+    assert status == 1 and "12 hours; give a --budget" in message
+    assert "0 left" in run("train", "--device", "cpu", "--budget", "3h")[1]
 
 
-def test_budget_device_and_number_of_workers_reach_the_workers(capsys, store, plan, monkeypatch):
+def test_faults_are_trained_chain_by_chain_within_the_budget(committed, monkeypatch):
     asked = []
-    monkeypatch.setattr(workers, "execute", lambda *arguments, **options: asked.append((arguments, options)))
-    status, shown, _ = run(capsys, "train", "--device", "cpu", "--budget", "25m", "--workers", "3")
-    assert status == 0 and "0 runs trained" in shown and "4 left" in shown
-    (((asked_plan, count, _), options),) = asked
-    assert (asked_plan, count) == (plan, 3)
-    assert (options["budget_seconds"], options["device"]) == (1500, "cpu")
-
-
-# --- faults --------------------------------------------------------------------------------------------------------------------
-
-
-def test_faults_are_trained_chain_by_chain_within_the_budget(capsys, store, monkeypatch):
-    asked = []
-
-    def execute(plan, count, into, budget_seconds, done):
-        asked.append((plan, count, budget_seconds))
-        done(9, "a fault, trial 0")
-
-    monkeypatch.setattr(faults, "execute", execute)
-    status, shown, _ = run(capsys, "faults", "--budget", "25m", "--workers", "3")
-    assert status == 0 and asked == [(faults.plan(), 3, 1500)]
-    chains = len(faults.missing(faults.plan(), Store(store)))
-    assert f"{chains} chains of a fault and a trial missing" in shown
-    assert f"{chains} left" in shown  # nothing was really stored
-
-
-def test_a_dry_run_of_the_faults_trains_nothing(capsys, monkeypatch):
-    monkeypatch.setattr(faults, "execute", lambda *arguments, **options: 1 / 0)
-    status, shown, _ = run(capsys, "faults", "--dry-run")
-    assert status == 0 and f"{len(faults.plan())} runs planned" in shown
-
-
-# --- disks that refuse, people who interrupt ---------------------------------------------------------------------------------
-
-
-def full_disk(*arguments):
-    raise OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(faults, "execute", lambda *arguments, **options: asked.append((arguments, options)))
+    status, _, _ = run("train", "--study", "faults", "--trials", "0,1", "--budget", "25m", "--workers", "3")
+    (((runs, count, store), options),) = asked
+    assert status == 0 and runs == [run for run in faults.plan() if run.trial < 2]
+    assert (count, store, options["budget_seconds"]) == (3, committed, 1500)
 
 
 @pytest.mark.parametrize("writes", [0, 7])
-def test_a_full_disk_ends_in_one_line_and_a_store_that_loads(capsys, store, monkeypatch, writes):
+def test_a_full_disk_ends_in_one_sentence_and_a_store_that_loads(committed, plan, monkeypatch, writes):
     replace, seen = os.replace, []
 
     def full(*arguments):
         seen.append(arguments)
-        (replace if len(seen) <= writes else full_disk)(*arguments)
+        if len(seen) > writes:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        replace(*arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", full)
-        status, _, message = run(capsys, "train", "--device", "cpu", "--workers", "1")
-    assert status == 1
-    assert_one_line(message, "No space left on device")
-    assert len(Store(store).rows()) == (2 if writes else 0)
-    status, shown, _ = run(capsys, "train", "--device", "cpu", "--workers", "1")
-    assert status == 0 and "0 left" in shown
+        status, _, message = run("train", "--device", "cpu")
+    assert status == 1 and message.splitlines()[-1].startswith("Error: [Errno 28] No space left")
+    assert len(committed.rows()) == (2 if writes else 0)
+    assert "0 left" in run("train", "--device", "cpu")[1]
 
 
-def test_a_read_only_store_ends_in_one_line(capsys, store, monkeypatch):
-    def read_only(path, *arguments, **options):
-        raise OSError(errno.EROFS, "Read-only file system", str(path))
-
-    monkeypatch.setattr(Path, "mkdir", read_only)
-    status, _, message = run(capsys, "train", "--device", "cpu", "--workers", "1")
-    assert status == 1
-    assert_one_line(message, "Read-only file system", str(store))
+def test_a_damaged_store_ends_in_one_sentence_that_names_the_file(committed, plan):
+    (committed.folder / "lenet" / "paper").mkdir(parents=True)
+    (committed.folder / "lenet" / "paper" / "0123456789abcdef.parquet").write_bytes(b"half")
+    status, _, message = run("train", "--device", "cpu")
+    assert status == 1 and message.startswith("Error: lenet/paper/0123456789abcdef.parquet")
 
 
-def test_a_damaged_store_ends_in_one_line_that_names_the_file(capsys, store):
-    (store / "lenet" / "paper").mkdir(parents=True)
-    (store / "lenet" / "paper" / "0123456789abcdef.parquet").write_bytes(b"half")
-    status, _, message = run(capsys, "train", "--device", "cpu")
-    assert status == 1
-    assert_one_line(message, "lenet/paper/0123456789abcdef.parquet", "delete it")
+# --- report, claims --------------------------------------------------------------------------------------------------
 
 
-def test_ctrl_c_ends_with_a_clear_word_and_its_own_status(capsys, store, monkeypatch):
-    def interrupted(*arguments, **options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(workers, "execute", interrupted)
-    status, _, message = run(capsys, "train", "--device", "cpu", "--workers", "1")
-    assert status == 130
-    assert "the same command continues" in message and "Traceback" not in message
-
-
-# --- report --------------------------------------------------------------------------------------------------------------------
-
-
-def test_a_report_adopts_whole_waves_only(capsys, store, plan, monkeypatch):
-    from lth_utils import notebooks
-
+def test_a_report_adopts_whole_waves_only(trained, monkeypatch):
     redone = []
-    monkeypatch.setattr(notebooks, "report", lambda tell: redone.append(len(Store(store).manifest())))
-    monkeypatch.setattr(answers, "waves", lambda: {"dense": plan[:2], "all": plan})
-    Store(store).write([synthetic.record(**planned.identity) for planned in plan[:3]])
-    status, shown, _ = run(capsys, "report")
-    assert status == 0 and redone == [2]
-    assert "dense: 2 new of 2" in shown and "all: 1 of 4 runs missing" in shown
-    Store(store).write([synthetic.record(**planned.identity) for planned in plan[3:]])
-    assert run(capsys, "report")[0] == 0 and redone == [2, 4]
+    monkeypatch.setattr(notebooks, "report", lambda tell: redone.append(len(trained.manifest())))
+    status, shown, _ = run("report")
+    assert status == 0 and redone == [6]
+    assert "one: 3 new of 6 runs adopted" in shown and "two: 3 of 9 runs missing, not adopted" in shown
 
 
-def test_web_pages_are_built_and_named(capsys, monkeypatch):
-    monkeypatch.setattr("lth_utils.notebooks.pages.build", lambda: Path("build/html/index.html"))
-    assert run(capsys, "html")[:2] == (0, "build/html/index.html: the first page; open it in a browser\n")
+def test_claims_are_cut_by_name_in_any_case_and_by_rank(trained):
+    every = asked("claims")
+    assert [row["claim"] for row in every] == list(dict.fromkeys(claims.ledger()["claim"]))
+    central = asked("claims", "--rank", "a")
+    assert {row["rank"] for row in central} == {"A"} and 0 < len(central) < len(every)
+    assert [row["claim"] for row in asked("claims", "c05", "C04")] == ["C04", "C05"]
 
 
-def test_data_are_named_with_their_sizes(capsys):
-    status, shown, _ = run(capsys, "data", "mnist")
+def test_claims_are_decided_from_adopted_records_only(trained):
+    conditions = asked("claims", "C02", "--conditions")
+    assert len(conditions) > 1 and {"rule", "ours", "paper_says"} <= set(conditions[0])
+    assert {row["outcome"] for row in conditions} == {"not run"}
+    assert run("claims", "C02")[1].splitlines()[-1].startswith("claims: 0 reproduced")
+
+
+# --- verify ----------------------------------------------------------------------------------------------------------
+
+
+def test_verify_says_of_each_check_that_it_is_fine(trained):
+    status, shown, _ = run("verify")
+    assert status == 0 and shown.splitlines()[-1] == "everything is as it should be"
+    names = ("data mnist", "data cifar10", "records", "masks", "manifest", "notebooks")
+    assert [line.split(":")[0] for line in shown.splitlines()[:-1]] == [f"ok     {name}" for name in names]
+
+
+def test_verify_names_what_is_wrong_and_ends_with_status_1(trained, monkeypatch):
+    monkeypatch.setattr(verify.notebooks, "committed_problems", lambda: ["01: " + "long " * 100 + "end"])
+    status, shown, _ = run("verify")
+    assert status == 1 and "WRONG  notebooks" in shown
+    (line,) = (line for line in shown.splitlines() if "01: long" in line)
+    assert len(line) < 320 and line.endswith("end")
+
+
+def test_runs_are_retrained_and_both_numbers_shown(trained):
+    status, shown, _ = run("verify", "--retrain", "2", "--seed", "3", "--iterations", "2")
+    assert status == 0 and "--seed 3" in shown and shown.count("percent_remaining of the mask") == 2
+    assert "6 are stored" in run("verify", "--retrain", "7")[2]
+
+
+def test_a_run_that_comes_out_otherwise_ends_with_status_1(trained, monkeypatch):
+    draw, column = spot_check.draw, "curve_validation_loss"
+    altered = lambda *wish: [row | {column: row[column] + 1} for row in draw(*wish)]  # noqa: E731
+    monkeypatch.setattr(spot_check, "draw", altered)
+    status, shown, _ = run("verify", "--retrain", "1", "--iterations", "2")
+    assert status == 1 and "outside" in shown and "something is wrong" in shown
+
+
+# --- data, and what a quick run found --------------------------------------------------------------------------------
+
+
+def test_data_are_named_with_their_sizes():
+    status, shown, _ = run("data", "mnist")
     assert status == 0 and shown.startswith("mnist: 64 train, 32 validation, 32 test images")
+
+
+def test_what_was_found_is_the_accuracy_of_the_smallest_networks_of_every_arm_beside_the_dense_one(committed):
+    accuracy = {
+        "winning_ticket": (0.97, 0.98),
+        "random_reinit": (0.94, 0.95),
+        "random_sparsity": (0.93, 0.91),
+    }
+    rows = [synthetic.record(arm="dense", pruning_round=0, percent_remaining=100, test_accuracy_at_end=0.966)]
+    for arm, (first, second) in accuracy.items():
+        for trial, value in enumerate((first, second)):
+            for pruning_round in (1, 2):
+                one = {
+                    "arm": arm,
+                    "trial": trial,
+                    "pruning_round": pruning_round,
+                    "percent_remaining": 50 / pruning_round,
+                }
+                rows.append(
+                    synthetic.record(**one, test_accuracy_at_end=value if pruning_round == 2 else 0.1)
+                )
+    rows.append(synthetic.record(procedure="continued", pruning_round=2, test_accuracy_at_end=0.1))
+    committed.write(rows)
+    assert commands.found(committed.rows()) == (
+        "Lenet on MNIST, 200 iterations, 2 trials. Test accuracy with 25.0 % of the weights: winning ticket 97.5 %, "
+        "reinitialised 94.5 %, random sparse network 92.0 %. Dense network: 96.6 %."
+    )

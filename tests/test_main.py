@@ -1,128 +1,186 @@
-"""The command line: help with examples, and mistakes that end in one readable line and status 1."""
+"""The command line: help with examples that work, and mistakes that end in one sentence, never in a traceback."""
 
-import argparse
-import os
 import re
-import runpy
+import shlex
+import subprocess
 import sys
 
+import click
 import pytest
-from one_command import assert_one_line, redirect, run
+from click.testing import CliRunner
 
-from lth_utils import ROOT
-from lth_utils import __main__ as command_line
+from lth_utils import ROOT, commands, data, notebooks, verify
+from lth_utils.__main__ import main
 
-SUBCOMMANDS = "plan records claims figure verify train faults data reproduce report html bench".split()
-
-
-@pytest.fixture(autouse=True)
-def empty_store(tmp_path, monkeypatch):
-    redirect(monkeypatch, tmp_path / "records")
-    return tmp_path / "records"
+COMMANDS = set("claims data plan report run train verify".split())
 
 
-# --- help and mistakes -------------------------------------------------------------------------------------------------------
+def run(*arguments):
+    """Status, standard output and standard error of one command; what would be a traceback is one here."""
+    result = CliRunner().invoke(main, arguments)
+    if result.exception and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
 
 
-@pytest.mark.parametrize("name", ["", *SUBCOMMANDS])
-def test_help_is_there_for_everything_with_examples_and_exit_statuses(capsys, name):
-    with pytest.raises(SystemExit) as stopped:
-        command_line.main([*name.split(), "--help"])
-    assert stopped.value.code == 0
-    shown = capsys.readouterr().out
-    assert "usage: python -m lth_utils" in shown and "exit status: 0" in shown
-    if name:
-        assert f"examples:\n  python -m lth_utils {name}" in shown
-    else:
-        listed = re.findall(r"^    ([a-z]+)( |$)", shown, flags=re.MULTILINE)
-        assert {word for word, _ in listed} == set(SUBCOMMANDS)
+# --- help ------------------------------------------------------------------------------------------------------------
 
 
-def test_every_example_of_the_help_can_be_read(capsys):
-    for name in SUBCOMMANDS:
-        with pytest.raises(SystemExit):
-            command_line.main([name, "--help"])
-        examples = re.findall(r"^  python -m lth_utils (.*)$", capsys.readouterr().out, flags=re.MULTILINE)
-        assert examples and all(command_line._parser().parse_args(line.split()).run for line in examples)
+def readable(example):
+    name, *words = shlex.split(example)
+    main.commands[name].make_context(name, words)
 
 
-def test_the_makefile_calls_only_subcommands_that_exist():
-    text = (ROOT / "Makefile").read_text(encoding="utf-8")
-    called = set(re.findall(r"\$\(LTH\) ([a-z]+)", text))
-    assert {"train", "report", "html", "data", "bench", "reproduce"} <= called <= set(SUBCOMMANDS)
+def test_every_command_has_examples_in_its_help_that_can_be_read():
+    assert set(main.commands) == COMMANDS
+    for name in COMMANDS:
+        status, shown, _ = run(name, "--help")
+        examples = re.findall(rf"^  python -m lth_utils ({name}.*)$", shown, flags=re.MULTILINE)
+        assert status == 0 and examples
+        for example in examples:
+            readable(example)
 
 
-def test_the_package_can_be_run(capsys, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["lth_utils", "--help"])
-    monkeypatch.delitem(sys.modules, "lth_utils.__main__")
-    with pytest.raises(SystemExit) as stopped:
-        runpy.run_module("lth_utils", run_name="__main__")
-    assert stopped.value.code == 0 and "SUBCOMMAND" in capsys.readouterr().out
+def test_pages_notebooks_and_makefile_name_only_commands_that_can_be_read():
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *notebooks.FOLDER.glob("*.py")]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    named = re.findall(r"python -m lth_utils ([^`\n]+)`", text)
+    assert len(named) >= 5
+    for example in named:
+        readable(example)
+    called = set(re.findall(r"\$\(LTH\) ([a-z]+)", (ROOT / "Makefile").read_text(encoding="utf-8")))
+    assert {"data", "report", "run", "train"} == called
+
+
+# --- mistakes --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("wish", "words"),
     [
-        (["train", "--network", "lenet5"], ["lenet5"]),
-        (["train", "--scale", "huge"], ["huge"]),
-        (["train", "--network", "conv2", "--scale", "quick"], ["quick", "make reproduce"]),
-        (["train", "--wave", "9"], ["9", "waves"]),
-        (["train", "--arms", "dense,lott"], ["lott", "winning_ticket"]),
-        (["train", "--trials", "9"], ["trials 0-4", "rounds 0-", "winning_ticket"]),
-        (["train", "--device", "abacus"], ["abacus"]),
+        ("tarin", "Did you mean 'train'?"),
+        ("train --netwrok lenet", "Did you mean '--network'?"),
+        ("train --network lennet", "did you mean lenet, there are lenet, conv2"),
+        ("train --network conv2 --scale papr", "did you mean paper, there are short, reduced, paper"),
+        ("train --scale quick", "no scale of lenet is 'quick'"),
+        ("train --wave 9", "9"),
+        ("train --wave two", "'two' is not a valid integer"),
+        ("train --arms dense,lott", "'lott'; there are dense, winning_ticket"),
+        ("train --trials 9", "its trials are 0 to 4"),
+        ("train --trials one", "written like 0 or 0,1,2, not 'one'"),
+        ("train --rounds -1", "-1 is not in the range"),
+        ("train --study faults --arms dense", "no --arms with --study faults"),
+        ("train --budget soon", "written like 90s, 25m or 3h, not 'soon'"),
+        ("train --workers 0", "0 is not in the range"),
+        ("train --device abacus", "'abacus' cannot be used here"),
+        ("plan --scale huge", "no scale 'huge'; there are"),
+        ("claims c99", "no claim 'C99'; did you mean C59, there are C01 to C60"),
+        ("claims --rank Z", "there are A, B, C"),
+        ("data imagenet", "mnist"),
+        ("run", "which notebook?"),
+        ("run 03 --all", "which notebook?"),
+        ("run 05", "did you mean 05b, there are 00, 01"),
+        ("run 03 --profile quik", "'quik' is not one of 'report', 'quick', 'paper'"),
+        ("run 03 -p wave", "written like wave=1, not 'wave'"),
+        ("run 02 -p wve=1", "no parameter wve; the notebook declares profile, wave"),
+        ("verify --seed 1", "give --retrain 1 with them"),
+        ("verify --retrain some", "'some' is not a valid integer"),
     ],
 )
-def test_an_impossible_wish_ends_in_one_line_and_status_1(capsys, arguments, words):
-    status, _, message = run(capsys, *arguments)
-    assert status == 1
-    assert_one_line(message, *words)
+def test_a_mistake_ends_in_one_sentence_that_says_what_there_is(wish, words):
+    status, _, message = run(*wish.split())
+    *usage, sentence = message.splitlines()
+    assert sentence.startswith("Error: ") and words in sentence
+    assert status == (2 if usage else 1)
+    assert not usage or "--help' for help." in usage[1]
 
 
-def test_an_unknown_data_set_ends_in_one_line_and_status_1(capsys, monkeypatch):
-    monkeypatch.undo()  # the real data room refuses the name before it looks for anything
-    status, _, message = run(capsys, "data", "imagenet")
-    assert status == 1
-    assert_one_line(message, "imagenet", "mnist")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ([], ["SUBCOMMAND"]),
-        (["bake"], ["bake"]),
-        (["train", "--budget", "soon"], ["90s, 25m or 3h", "soon"]),
-        (["train", "--budget", "25"], ["90s, 25m or 3h"]),
-        (["train", "--trials", "one"], ["0 or 0,1,2", "one"]),
-        (["train", "--wave", "two"], ["two"]),
-        (["train", "--workers", "0"], ["from 1 on", "'0'"]),
-        (["verify", "--retrain", "some"], ["from 1 on", "some"]),
-        (["figure"], ["NAME"]),
-        (["train", "--speed", "fast"], ["--speed"]),
-    ],
-)
-def test_an_unreadable_wish_ends_in_one_line_that_points_to_the_help(capsys, arguments, words):
-    with pytest.raises(SystemExit) as stopped:
-        command_line.main(arguments)
-    assert stopped.value.code == 1
-    assert_one_line(capsys.readouterr().err, *words, "--help")
-
-
-def test_a_reader_that_closes_early_gets_no_complaint(capsys, monkeypatch):
-    def closed(options):
-        raise BrokenPipeError
-
-    monkeypatch.setattr(command_line, "_run", closed)
-    monkeypatch.setattr(os, "dup2", lambda *descriptors: None)
-    monkeypatch.setattr(sys.stdout, "fileno", lambda: 1, raising=False)
-    assert run(capsys, "records") == (1, "", "")
+def test_a_fault_of_ours_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(commands, "planned", lambda store: {}["no such key"])
+    with pytest.raises(KeyError):
+        run("plan")
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90s", 90), ("25m", 1500), ("3h", 10_800), ("0.5h", 1800)])
 def test_times_are_read(text, seconds):
-    assert command_line.duration(text) == seconds
+    assert commands.duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "m", "-5m", "5 m", "5d", "1h30m", "nan"])
 def test_other_times_are_refused(text):
-    with pytest.raises(argparse.ArgumentTypeError, match="written like"):
-        command_line.duration(text)
+    with pytest.raises(click.BadParameter, match="written like"):
+        commands.duration(text)
+
+
+# --- run -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def executed(monkeypatch):
+    """What notebooks.execute was asked for; nothing is executed."""
+    asked = []
+    monkeypatch.setattr(notebooks, "execute", lambda *arguments: asked.append(arguments))
+    return asked
+
+
+@pytest.mark.parametrize("name", ["2", "02", "02_figure_1"])
+def test_a_notebook_runs_by_number_or_name_with_parameters_of_their_types(executed, name):
+    status, shown, _ = run(
+        "run", name, "--profile", "quick", "-p", "wave=1", "-p", "conv4=", "-p", "conv2=paper 1"
+    )
+    assert status == 0 and "[1 of 1] 02_figure_1 at profile quick" in shown
+    ((source, output, parameters),) = executed
+    assert (
+        source == notebooks.FOLDER / "02_figure_1.py"
+        and output == notebooks.BUILD / "notebooks/02_figure_1.ipynb"
+    )
+    assert parameters == {"profile": "quick", "wave": 1, "conv4": "", "conv2": "paper 1"}
+
+
+def test_all_notebooks_run_after_the_data_are_there_and_say_what_was_found(executed, monkeypatch):
+    fetched = []
+    monkeypatch.setattr(data, "load", lambda name: fetched.append((name, len(executed))))
+    monkeypatch.setattr(verify, "check_data", lambda name: verify.Check(name, "fine"))
+    monkeypatch.setattr(commands, "conclude", lambda: "tickets win")
+    status, shown, _ = run("run", "--all", "--profile", "quick")
+    assert status == 0 and fetched == [("mnist", 0), ("cifar10", 0)]
+    assert [source.stem for source, _, _ in executed] == notebooks.names()
+    assert re.search(r"in \d\.\d min: tickets win$", shown.strip())
+
+
+# --- as a process ----------------------------------------------------------------------------------------------------
+
+
+def process(code):
+    """A process that runs this code, in which `main` and `commands` are known."""
+    preface = "import os, signal, sys; from lth_utils import commands; from lth_utils.__main__ import main; "
+    command = [sys.executable, "-c", preface + code]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_help_answers_without_loading_torch():
+    done = process("main(['--help'], standalone_mode=False); sys.exit('torch' in sys.modules)")
+    assert done.returncode == 0 and all(f"\n  {name} " in done.stdout for name in COMMANDS)
+
+
+def test_the_package_can_be_run_and_a_typo_ends_with_status_2_and_a_suggestion():
+    done = subprocess.run(
+        [sys.executable, "-m", "lth_utils", "claim"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout) == (2, "") and "Did you mean 'claims'?" in done.stderr
+    assert done.stderr.startswith("Usage: python -m lth_utils [OPTIONS] COMMAND")
+
+
+def test_ctrl_c_ends_with_a_clear_word_and_a_status_of_its_own():
+    done = process("commands.store = lambda folder: os.kill(os.getpid(), signal.SIGINT); main(['plan'])")
+    assert done.returncode == 130
+    assert "the same command continues" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_reader_that_closes_early_gets_no_complaint():
+    code = "main(['claims', '--help'])"
+    preface = "from lth_utils.__main__ import main; "
+    command = [sys.executable, "-c", f"{preface}{code}"]
+    started = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    started.stdout.close()
+    assert b"Traceback" not in started.stderr.read()

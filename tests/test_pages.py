@@ -14,7 +14,6 @@ def texts(tmp_path_factory):
     """Name -> text of the index and of the two smallest notebooks' pages, from a project that holds only these."""
     root = tmp_path_factory.mktemp("project")
     (root / "notebooks").mkdir()
-    (root / "README.md").symlink_to(notebooks.ROOT / "README.md")
     (root / "figures").symlink_to(notebooks.ROOT / "figures")
     for name in ("00_report", "02_figure_1"):
         (root / "notebooks" / f"{name}.ipynb").symlink_to(notebooks.FOLDER / f"{name}.ipynb")
@@ -27,6 +26,11 @@ def test_the_index_leads_to_every_notebook_and_shows_the_picture_of_the_readme(t
     page = BeautifulSoup(texts["index.html"], "html.parser")
     links = [link["href"] for link in page.find_all("a") if not link["href"].startswith("#")]
     assert links == ["00_report.html", "02_figure_1.html"] and len(page.find_all("img")) == 1
+
+
+def test_an_answer_takes_the_place_of_the_picture(tmp_path):
+    first = pages.build(tmp_path / "build", tmp_path, "Tickets win.")
+    assert "Tickets win." in (text := first.read_text(encoding="utf-8")) and "<img" not in text
 
 
 def test_a_page_is_whole_in_one_file(texts):

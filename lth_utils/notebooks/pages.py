@@ -16,8 +16,11 @@ TEMPLATE = """\
 """
 
 
-def build(out_dir: Path = ROOT / "build" / "html", root: Path = ROOT) -> Path:
-    """Write a page per notebook, and index.html with the README's picture and a link to each; return the latter."""
+def build(out_dir: Path = ROOT / "build" / "html", root: Path = ROOT, answer: str = "") -> Path:
+    """Write a page per notebook, and index.html with a link to each; return the latter.
+
+    Above the links stand the README's heading and, unless there is an answer of another kind, its picture.
+    """
     from nbformat import v4
 
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -26,9 +29,10 @@ def build(out_dir: Path = ROOT / "build" / "html", root: Path = ROOT) -> Path:
         notebook = rules.read(path)
         links.append(f"- [{rules.title(notebook)}]({path.stem}.html)")
         (out_dir / f"{path.stem}.html").write_text(_page(notebook, path.parent), encoding="utf-8")
-    readme = (root / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
     heading, picture = (re.search(pattern, readme, re.M)[0] for pattern in ("^# .*$", r"^!\[.*\]\(.*\)$"))
-    first = v4.new_notebook(cells=[v4.new_markdown_cell("\n\n".join([heading, picture, "\n".join(links)]))])
+    text = "\n\n".join([heading, answer or picture, "\n".join(links)])
+    first = v4.new_notebook(cells=[v4.new_markdown_cell(text)])
     (out_dir / "index.html").write_text(_page(first, root), encoding="utf-8")
     return out_dir / "index.html"
 
