@@ -386,7 +386,7 @@ def test_no_profile_draws_into_the_committed_figures(tmp_path, monkeypatch, prof
 def test_an_interrupted_save_leaves_the_old_figure_whole(tmp_path, monkeypatch):
     plots.save(*plots.against_percent_remaining(runs(), "test_accuracy_at_end"), "name", folder=tmp_path)
     before = (tmp_path / "name.png").read_bytes()
-    monkeypatch.setattr(pictures.records.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(pictures.kept.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         plots.save(*plots.figure("9", lenet()), "name", folder=tmp_path)
     assert (tmp_path / "name.png").read_bytes() == before

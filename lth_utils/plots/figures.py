@@ -24,6 +24,7 @@ def figure(name: str, frame: pd.DataFrame, networks: Iterable[str] = ("lenet", *
 
     frame: run records. networks: only panels of these are drawn; they keep their numbers in paper.figures.FIGURES. Up
     to three panels stand in one row, more in two. Of Figures 3 and 11 only Lenet is drawn.
+    Raises KeyError for a figure that is not in FIGURES or WHILE_TRAINING.
     """
     if name in WHILE_TRAINING:
         return _while_training(name, frame)
@@ -47,10 +48,7 @@ def figure(name: str, frame: pd.DataFrame, networks: Iterable[str] = ("lenet", *
     for ax in axes:
         if not ax.has_data():
             ax.set_axis_off()
-    table = _numbered(parts)
-    style.legend(drawing, panels.handles(table))
-    table.insert(0, "figure", name)
-    return drawing, table
+    return _with_legend(name, drawing, parts, panels.handles)
 
 
 def _prepared(name, frame):
@@ -97,6 +95,13 @@ def _numbered(parts):
     return pd.concat(parts, names=["panel"]).reset_index("panel").reset_index(drop=True)
 
 
+def _with_legend(name, drawing, parts, handles):
+    table = _numbered(parts)
+    style.legend(drawing, handles(table))
+    table.insert(0, "figure", name)
+    return drawing, table
+
+
 def _while_training(name, frame):
     """Figure 3 or 11: Lenet's curves at the paper's rungs, or at the closest rungs that a quick profile has."""
     metric, limits, last_iteration = WHILE_TRAINING[name]
@@ -113,10 +118,7 @@ def _while_training(name, frame):
         if laptop or not len(curves):
             style.remark(ax, style.LAPTOP if laptop else NO_RECORDS)
     axes[0].set_ylabel(tables.METRICS[metric])
-    table = _numbered(parts)
-    style.legend(drawing, panels.rung_handles(table))
-    table.insert(0, "figure", name)
-    return drawing, table
+    return _with_legend(name, drawing, parts, panels.rung_handles)
 
 
 def _at_rungs(frame, wanted):
@@ -130,10 +132,16 @@ def _at_rungs(frame, wanted):
 
 
 @style.styled
-def against_percent_remaining(frame: pd.DataFrame, metric: str, **options) -> Drawing:
-    """A small figure of one metric over P_m, with the options of panels.over_percent."""
+def against_percent_remaining(
+    frame: pd.DataFrame,
+    metric: str,
+    *,
+    paper_panel: tuple[str, str] | None = None,
+    limits: tuple[float, float] | None = None,
+) -> Drawing:
+    """A small figure of one metric over P_m; paper_panel and limits as in panels.over_percent."""
     drawing = style.new_figure()
-    table = panels.over_percent(drawing.subplots(), frame, metric, **options)
+    table = panels.over_percent(drawing.subplots(), frame, metric, paper_panel, limits=limits)
     style.legend(drawing, panels.handles(table))
     return drawing, table
 
