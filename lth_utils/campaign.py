@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from lth_utils import ROOT, experiments, layers, networks, paper, records, training
+from lth_utils import ROOT, experiments, layers, networks, paper, records, stacks, training
 from lth_utils import data as data_room
 from lth_utils import masks as masking
 from lth_utils.experiments import Run
@@ -213,21 +213,16 @@ def default_device() -> str:
 def relative_cost(run: Run, device: str = "cpu") -> float:
     """Estimated work of a run in units of one dense iteration of the same network.
 
-    On one thread of a CPU a sparse linear layer costs 0.16 + 3.4 * density of a dense one (Lenet in stacks of 20,
-    densities 1.2 to 17 %); a convolution, and any layer in bfloat16 or on a GPU, costs the same at any density. A
-    "continued" run trains two networks.
+    On one thread of a CPU a sparse fully connected network costs 0.16 + 3.4 * density of a dense one (Lenet in stacks of
+    20, densities 1.2 to 17 %); any other, and all in bfloat16 or on a GPU, costs the same at any density. A "continued"
+    run trains two networks.
     """
     share = run.percent_remaining / 100
-    work = networks.multiplications(run.network)
-    convolutional = sum(count for name, count in work.items() if name.startswith("conv")) / sum(work.values())
     single = device == "cpu" and run.protocol.precision == "float32"
-    sparse = single and share < layers.SPARSE_BELOW_DENSITY
-    linear = 0.16 + 3.4 * share if sparse else 1.0
-    return (
-        run.networks_trained
-        * run.protocol.training_iterations
-        * (convolutional + (1 - convolutional) * linear)
-    )
+    stacked = single and stacks.kind(run.network) is stacks.StackedMlp
+    density_counts = stacked and share < layers.SPARSE_BELOW_DENSITY
+    dense_iterations = run.networks_trained * run.protocol.training_iterations
+    return dense_iterations * (0.16 + 3.4 * share if density_counts else 1.0)
 
 
 def _require_device(device):

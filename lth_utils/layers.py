@@ -1,8 +1,7 @@
-"""Stacked layers: one layer of K networks at once, so that small networks fill a machine.
+"""Linear layers of K networks at once, so that small networks fill a machine: `weight`, `bias`, and `mask` if dense.
 
-Activations are [network, feature, image] between linear layers and [network, image, channel, height, width]
-between convolutions. Nothing here mixes networks: row k of every result depends on row k of every input alone.
-Layers know their masks and keep pruned weights at exactly zero; they know nothing of training or data.
+Activations are [network, feature, image]: entry k of every result depends on entry k of every input alone. Pruned
+weights start at zero; `owner` says, broadcast to the weight's shape, which network an entry belongs to.
 """
 
 import warnings
@@ -10,9 +9,6 @@ import warnings
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from lth_utils import networks
-from lth_utils.masks import Masks, Weights
 
 SPARSE_BELOW_DENSITY = 0.20  # measured break-even of CSR against dense matmul on CPUs; `make bench` shows it
 SPARSE_FROM_WEIGHTS = 20_000  # smaller layers are faster dense, whatever their density
@@ -29,51 +25,15 @@ def choose_linear(weights: list[Tensor], masks: list[Tensor], biases: list[Tenso
     return DenseLinear(weights, masks, biases)
 
 
-class StackedLayer:
-    """What all stacked layers share: `weight` and `bias` parameters and the network that each entry belongs to.
-
-    weight: DenseLinear [K, out, in], Convolution [K, out, in, 3, 3], SparseLinear [survivors of all networks].
-    bias: [K, out]. mask: 0.0 or 1.0 in the weight's shape, or None where every entry survives.
-    """
-
-    weight: Tensor
-    bias: Tensor
-    mask: Tensor | None = None
-
-    def parameters(self) -> list[Tensor]:
-        return [self.weight, self.bias]
-
-    def mask_gradient(self) -> None:
-        """Zero the gradient of pruned weights: they start at zero, so every optimizer leaves them there."""
-        if self.mask is not None:
-            self.weight.grad.mul_(self.mask)
-
-    def select(self, chosen: Tensor, new: list[Tensor], old: list[Tensor]) -> None:
-        """Overwrite `old` in place with `new` for the networks where `chosen` (bool [K]) is True."""
-        for source, target in zip(new, old, strict=True):
-            here = chosen.view(-1, *[1] * (source.dim() - 1))
-            target.copy_(torch.where(here, source, target))
-
-    def unstacked(self) -> list[tuple[Tensor, Tensor]]:
-        """Per network, copies of (weight [out, in, ...], bias [out])."""
-        return [
-            (weight.clone(), bias.clone())
-            for weight, bias in zip(self.weight.detach(), self.bias.detach(), strict=True)
-        ]
-
-
-def _stack(weights, masks, biases):
-    """Parameters [K, ...] and the mask as float, which multiplies several times faster than bool."""
-    mask = torch.stack(masks).to(weights[0].dtype)
-    weight = (torch.stack(weights) * mask).requires_grad_()
-    return weight, torch.stack(biases).requires_grad_(), None if bool(mask.all()) else mask
-
-
-class DenseLinear(StackedLayer):
-    """K fully connected layers as one batched matrix product."""
+class DenseLinear:
+    """K fully connected layers as one batched matrix product. weight: [K, out, in]; bias: [K, out]; mask: 0.0 or 1.0."""
 
     def __init__(self, weights: list[Tensor], masks: list[Tensor], biases: list[Tensor]):
-        self.weight, self.bias, self.mask = _stack(weights, masks, biases)
+        mask = torch.stack(masks).to(weights[0].dtype)  # multiplies several times faster than bool
+        self.weight = (torch.stack(weights) * mask).requires_grad_()
+        self.bias = torch.stack(biases).requires_grad_()
+        self.mask = None if bool(mask.all()) else mask
+        self.owner = torch.arange(len(weights), device=mask.device).view(-1, 1, 1)
 
     def __call__(self, activations: Tensor) -> Tensor:
         """[K, in, images] -> [K, out, images]"""
@@ -81,34 +41,36 @@ class DenseLinear(StackedLayer):
 
     def on_shared(self, features: Tensor) -> Tensor:
         """The same inputs [in, images] for every network -> [K, out, images]"""
-        networks, outputs, _ = self.weight.shape
-        return (self.weight.flatten(0, 1) @ features).view(networks, outputs, -1) + self.bias.unsqueeze(2)
+        size, outputs, _ = self.weight.shape
+        return (self.weight.flatten(0, 1) @ features).view(size, outputs, -1) + self.bias.unsqueeze(2)
+
+    def unstacked(self) -> list[Tensor]:
+        """Copies of the weights [out, in] of every network."""
+        return list(self.weight.detach().clone())
 
 
-class SparseLinear(StackedLayer):
-    """K fully connected layers as ONE block-diagonal CSR matrix: only surviving weights exist.
+class SparseLinear:
+    """K fully connected layers as ONE block-diagonal CSR matrix: only surviving weights exist, so there is no mask.
 
-    Products, gradients and optimizer state all live on the survivors, so cost falls with density.
+    Products, gradients and optimizer state all live on the survivors, so cost falls with density. weight: [survivors of
+    all networks]; bias: [K, out].
     """
 
+    mask = None
+
     def __init__(self, weights: list[Tensor], masks: list[Tensor], biases: list[Tensor]):
-        self.networks, (self.outputs, self.inputs) = len(weights), weights[0].shape
+        self.outputs, self.inputs = weights[0].shape
         self.survivors = [mask.nonzero(as_tuple=True) for mask in masks]
         values = [weight[mask] for weight, mask in zip(weights, masks, strict=True)]
         self.weight = torch.cat(values).requires_grad_()
         self.bias = torch.stack(biases).requires_grad_()
         counts = torch.tensor([len(value) for value in values])
-        self.owner = torch.repeat_interleave(torch.arange(self.networks), counts)
+        self.owner = torch.repeat_interleave(torch.arange(len(weights)), counts)
         rows = torch.cat([row for row, _ in self.survivors]) + self.owner * self.outputs
-        self.shared_columns = torch.cat([column for _, column in self.survivors])
-        columns = self.shared_columns + self.owner * self.inputs
-        self.matrices = _Matrices(
-            rows, columns, self.shared_columns, self.inputs, self.shape, self.weight.detach()
-        )
-
-    @property
-    def shape(self):
-        return self.networks * self.outputs, self.networks * self.inputs
+        shared_columns = torch.cat([column for _, column in self.survivors])
+        columns = shared_columns + self.owner * self.inputs
+        size = len(weights) * self.outputs, len(weights) * self.inputs
+        self.matrices = _Matrices(rows, columns, shared_columns, self.inputs, size, self.weight.detach())
 
     def __call__(self, activations: Tensor) -> Tensor:
         """[K, in, images] -> [K, out, images]"""
@@ -118,18 +80,15 @@ class SparseLinear(StackedLayer):
         """The same inputs [in, images] for every network -> [K, out, images]; without gradients."""
         features = features.contiguous()
         product = torch.addmm(_as_columns(self.bias.detach(), features), self.matrices.shared, features)
-        return product.view(self.networks, self.outputs, -1)
+        return product.view(*self.bias.shape, -1)
 
-    def select(self, chosen: Tensor, new: list[Tensor], old: list[Tensor]) -> None:
-        old[0].copy_(torch.where(chosen[self.owner], new[0], old[0]))
-        old[1].copy_(torch.where(chosen.unsqueeze(1), new[1], old[1]))
-
-    def unstacked(self) -> list[tuple[Tensor, Tensor]]:
+    def unstacked(self) -> list[Tensor]:
+        """Copies of the weights [out, in] of every network, with zeros where pruned."""
         values = self.weight.detach().split([len(rows) for rows, _ in self.survivors])
         weights = [value.new_zeros(self.outputs, self.inputs) for value in values]
         for weight, place, value in zip(weights, self.survivors, values, strict=True):
             weight[place] = value
-        return list(zip(weights, self.bias.detach().clone(), strict=True))
+        return weights
 
 
 class _Matrices:
@@ -190,107 +149,3 @@ class _SparseAffine(torch.autograd.Function):
 
 def _as_columns(bias, dense):
     return bias.view(-1, 1).expand(-1, dense.shape[1])
-
-
-class Convolution(StackedLayer):
-    """K 3x3 convolutions with padding 1, one network after the other: each alone already fills a CPU."""
-
-    def __init__(self, weights: list[Tensor], masks: list[Tensor], biases: list[Tensor]):
-        self.weight, self.bias, self.mask = _stack(weights, masks, biases)
-
-    def on_network(self, index: int, images: Tensor) -> Tensor:
-        """Network `index` alone: [images, in, height, width] -> [images, out, height, width]"""
-        return F.conv2d(images, self.weight[index], self.bias[index], padding=1)
-
-
-class StackedNetwork:
-    """K networks of one architecture: convolutions with pooling after every second one, then linear layers.
-
-    weights, masks: one dict per network, as in `networks` and `masks`; pruned weights start at zero. precision: that of
-    the products; in "bfloat16" every layer is dense, as sparse kernels know float32 only and converting costs their gain.
-    """
-
-    def __init__(
-        self,
-        network: str,
-        weights: list[Weights],
-        masks: list[Masks],
-        device: str = "cpu",
-        precision: str = "float32",
-    ):
-        self.size = len(weights)
-        linear = choose_linear if precision == "float32" else DenseLinear
-        self.layers = {}
-        for name in (key.removesuffix(".weight") for key in networks.weight_shapes(network)):
-            stacked = [
-                [entries[f"{name}.{part}"].to(device) for entries in source]
-                for source, part in ((weights, "weight"), (masks, "weight"), (weights, "bias"))
-            ]
-            build = Convolution if name.startswith("conv") else linear
-            self.layers[name] = build(*stacked)
-        self.convolutions = [layer for layer in self.layers.values() if isinstance(layer, Convolution)]
-        self.linears = [layer for layer in self.layers.values() if not isinstance(layer, Convolution)]
-
-    def parameters(self) -> list[Tensor]:
-        return [parameter for layer in self.layers.values() for parameter in layer.parameters()]
-
-    def logits(self, images: Tensor, noise: tuple[Tensor, ...] = ()) -> Tensor:
-        """Each its own images [K, batch, channels, height, width], and dropout's noise or none -> [K, 10, batch]"""
-        features = self._convolve(images).flatten(2).transpose(1, 2)
-        return self._classify(self.linears[0](features), noise)
-
-    def logits_on_shared(self, images: Tensor) -> Tensor:
-        """Every network the same images [batch, channels, height, width] -> [K, 10, batch]"""
-        if self.convolutions:
-            return self.logits(images.expand(self.size, *images.shape))
-        return self._classify(self.linears[0].on_shared(images.flatten(1).t()))
-
-    def _convolve(self, images):
-        if not self.convolutions:
-            return images
-        return torch.stack([self._convolve_one(index, own) for index, own in enumerate(images)])
-
-    def _convolve_one(self, index, activations):
-        """Pools before ReLU, which gives the same activations and gradients: ReLU then has a quarter of the work."""
-        activations = activations.contiguous(memory_format=torch.channels_last)
-        for number, layer in enumerate(self.convolutions, start=1):
-            activations = layer.on_network(index, activations)
-            if number % 2 == 0:
-                activations = F.max_pool2d(activations, 2)
-            activations = activations.relu_()
-        return activations
-
-    def _classify(self, activations, noise=()):
-        for number, layer in enumerate(self.linears[1:]):
-            activations = activations.relu_()
-            activations = layer(activations * noise[number] if noise else activations)
-        return activations
-
-    def mask_gradients(self) -> None:
-        """Keep pruned weights at zero: to be called between backward and the optimizer's step."""
-        for layer in self.layers.values():
-            layer.mask_gradient()
-
-    def snapshot(self) -> list[Tensor]:
-        """Copies of all parameters, in the order of `parameters`."""
-        return [parameter.detach().clone() for parameter in self.parameters()]
-
-    def snapshot_where(self, chosen: Tensor, snapshot: list[Tensor]) -> None:
-        """Refresh a snapshot in place for the networks where `chosen` (bool [K]) is True."""
-        remaining = iter(snapshot)
-        for layer in self.layers.values():
-            current = [parameter.detach() for parameter in layer.parameters()]
-            layer.select(chosen, current, [next(remaining) for _ in current])
-
-    def restore(self, snapshot: list[Tensor]) -> None:
-        with torch.no_grad():
-            for parameter, saved in zip(self.parameters(), snapshot, strict=True):
-                parameter.copy_(saved)
-
-    def unstacked(self) -> list[Weights]:
-        """Per network, a dict of copies on the CPU: weights with zeros where pruned, and biases."""
-        result = [{} for _ in range(self.size)]
-        for name, layer in self.layers.items():
-            for entries, (weight, bias) in zip(result, layer.unstacked(), strict=True):
-                entries[f"{name}.weight"], entries[f"{name}.bias"] = weight.cpu(), bias.cpu()
-        return result

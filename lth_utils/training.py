@@ -14,9 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lth_utils import networks
+from lth_utils import networks, stacks
 from lth_utils.data import DataOrder, Dataset, scale_pixels, training_on_validation
-from lth_utils.layers import StackedNetwork
 from lth_utils.masks import Masks, Weights
 from lth_utils.paper import Protocol
 
@@ -52,10 +51,15 @@ class Result:
 
 @dataclass(frozen=True)
 class _Images:
-    """Scaled float32 images [N, C, H, W] and labels [N] of one split."""
+    """Scaled images [N, channels, height, width] and labels [N] of one split."""
 
     images: Tensor
     labels: Tensor
+
+    def take(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Images and labels at these places [K, batch], in the same shape."""
+        everything = (self.images, self.labels)
+        return tuple(part.index_select(0, places.flatten()).unflatten(0, places.shape) for part in everything)
 
 
 def train(
@@ -85,18 +89,19 @@ def train(
             "initial_weights, masks and seeds need one entry per network, got "
             f"{len(initial_weights)}, {len(masks)} and {len(seeds)}"
         )
-    stack = StackedNetwork(network, initial_weights, masks, device, protocol.precision)
-    splits = _prepare(data, protocol, stack.parameters()[0])
-    optimizer = make_optimizer(protocol, stack.parameters())
+    stack = stacks.stack(network, initial_weights, masks, device, protocol.precision)
+    optimizers = [make_optimizer(protocol, parameters) for parameters in stack.groups()]
+    like = optimizers[0].param_groups[0]["params"][0]
+    splits = _prepare(data, protocol, like)
     orders = {seed: DataOrder(seed, len(splits["train"].labels)) for seed in seeds}
-    noise = dropout_noise(protocol, seeds, stack.parameters()[0]) if protocol.dropout else repeat(())
-    log = _Log(stack, protocol, device)
+    noise = dropout_noise(protocol, seeds, like) if protocol.dropout else repeat(())
+    log = _Log(stack, protocol, len(seeds), device)
     for iteration in range(0, protocol.training_iterations, protocol.evaluation_interval):
         log.evaluate(iteration, splits, with_test=0 < test_curve_until and iteration <= test_curve_until)
         log.tell(progress, iteration)
         for offset, batch in enumerate(_next_batches(orders, seeds, protocol, device)):
-            _set_learning_rate(optimizer, learning_rate(protocol, iteration + offset))
-            _step(stack, optimizer, splits["train"], batch, protocol, next(noise))
+            _set_learning_rate(optimizers, learning_rate(protocol, iteration + offset))
+            stack.step(optimizers, *splits["train"].take(batch), next(noise))
     log.evaluate(protocol.training_iterations, splits, with_test=True)
     log.tell(progress, protocol.training_iterations)
     return log.results(splits)
@@ -144,9 +149,9 @@ def learning_rate(protocol: Protocol, iteration: int) -> float:
     return protocol.learning_rate * protocol.learning_rate_decay**drops
 
 
-def _set_learning_rate(optimizer, rate):
-    for group in optimizer.param_groups:
-        group["lr"] = rate
+def _set_learning_rate(optimizers, rate):
+    for optimizer in optimizers:
+        optimizer.param_groups[0]["lr"] = rate
 
 
 def _next_batches(orders, seeds, protocol, device):
@@ -176,32 +181,13 @@ def dropout_noise(protocol: Protocol, seeds: Sequence[int], like: Tensor) -> Ite
         yield factors.split(units, dim=1)
 
 
-def _step(stack, optimizer, split, batch, protocol, noise=()):
-    images, labels = (
-        part.index_select(0, batch.flatten()).unflatten(0, batch.shape)
-        for part in (split.images, split.labels)
-    )
-    with _autocast(protocol, images.device):
-        logits = stack.logits(images, noise)
-    losses = F.cross_entropy(logits.to(images.dtype), labels, reduction="sum") / protocol.batch_size
-    optimizer.zero_grad(set_to_none=True)
-    losses.backward()
-    stack.mask_gradients()
-    optimizer.step()
-
-
-def _autocast(protocol, device):
-    enabled = protocol.precision == "bfloat16"
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
-
-
 class _Log:
     """Curves of a running stack and the weights at each network's minimum of validation loss."""
 
-    def __init__(self, stack, protocol, device):
+    def __init__(self, stack, protocol, size, device):
         self.stack, self.protocol = stack, protocol
         self.iterations, self.columns = [], []
-        self.best_loss = torch.full((stack.size,), float("inf"), device=device, dtype=torch.float64)
+        self.best_loss = torch.full((size,), float("inf"), device=device, dtype=torch.float64)
         self.best = stack.snapshot()
 
     def evaluate(self, iteration, splits, with_test):
@@ -227,9 +213,8 @@ class _Log:
         step = networks.NETWORKS[self.protocol.network].evaluation_batch
         for start in range(0, count, step):
             images, labels = (part[start : min(start + step, count)] for part in (split.images, split.labels))
-            with _autocast(self.protocol, images.device):
-                logits = self.stack.logits_on_shared(images).to(images.dtype)
-            labels = labels.expand(self.stack.size, -1)
+            logits = self.stack.logits(images)
+            labels = labels.expand(len(loss), -1)
             loss += F.cross_entropy(logits, labels, reduction="none").sum(1)
             correct += (logits.argmax(1) == labels).sum(1)
         return loss / count, correct / count
@@ -243,13 +228,8 @@ class _Log:
         test_at_best = self._measure(splits["test"])[1].tolist()
         best = self.stack.unstacked()
         curves = torch.stack(self.columns).permute(2, 1, 0).cpu().numpy()  # [K, 3, evaluations]
-        iterations = np.array(self.iterations)
-        return [
-            _result(
-                iterations, curves[k], final[k], best[k], train_at_end[k], train_at_best[k], test_at_best[k]
-            )
-            for k in range(self.stack.size)
-        ]
+        measured = zip(curves, final, best, train_at_end, train_at_best, test_at_best, strict=True)
+        return [_result(np.array(self.iterations), *of_one) for of_one in measured]
 
 
 def _result(iterations, curves, final, best, train_at_end, train_at_best, test_at_best):

@@ -708,19 +708,8 @@ def test_longer_runs_and_runs_with_a_companion_cost_more(plan):
     assert campaign.relative_cost(one_shot[1], "cuda") == campaign.relative_cost(one_shot[0], "cuda")
 
 
-def test_pruning_makes_only_the_linear_layers_of_a_convolutional_network_cheaper():
-    work = networks.multiplications("conv2")
-    assert work == {
-        "conv1.weight": 1_728 * 1024,
-        "conv2.weight": 36_864 * 1024,
-        "fc1.weight": 4_194_304,
-        "fc2.weight": 65_536,
-        "output.weight": 2_560,
-    }
-    assert networks.multiplications("conv6")["conv6.weight"] == 331_776 * 64
-    convolutional = (work["conv1.weight"] + work["conv2.weight"]) / sum(work.values())
-    dense, sparse = costs("conv2", [0, 20])
-    assert dense == 1 and convolutional < sparse < convolutional + 0.03
+def test_pruning_makes_a_convolutional_network_no_cheaper():
+    assert costs("conv2", [0, 20]) == [1, 1]
 
 
 @pytest.mark.parametrize("device", ["cuda:77", "nonsense", "meta"])

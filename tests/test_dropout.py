@@ -6,8 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from synthetic import coarse, dataset, double, protocol, pruned
+from torch.func import functional_call
 
-from lth_utils import layers, networks, paper, reference, training
+from lth_utils import masks as masking
+from lth_utils import networks, paper, reference, training
 from lth_utils.data import DataOrder, scale_pixels
 
 ONE = torch.zeros((), dtype=torch.float64)
@@ -140,12 +142,14 @@ def test_an_impossible_rate_is_refused(rate):
 
 def test_dropout_acts_on_both_hidden_layers_behind_the_convolutions():
     weights, masks = coarse("conv2")
-    stack = layers.StackedNetwork("conv2", [weights], [masks])
+    images = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+
+    def logits(*noise):
+        given = (images, [factors[0].t() for factors in noise])
+        return functional_call(networks.module("conv2"), masking.apply(weights, masks), given)
+
     first, second = next(training.dropout_noise(protocol("conv2", dropout=0.5), [3], ONE.float()))
     assert first.shape == second.shape == (1, 256, 8)
-    images = torch.rand(1, 8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    silent = stack.logits(images, (first, torch.zeros_like(second)))
-    assert torch.equal(silent[0], weights["output.bias"][:, None].expand(10, 8))
-    without = stack.logits(images)
+    assert torch.equal(logits(first, torch.zeros_like(second)), weights["output.bias"].expand(8, 10))
     for noise in ((first, torch.ones_like(second)), (torch.ones_like(first), second)):
-        assert not torch.allclose(stack.logits(images, noise), without)
+        assert not torch.allclose(logits(*noise), logits())

@@ -1,12 +1,10 @@
-"""Stacked layers agree with one network at a time: dense, sparse and convolutional, forward and backward."""
+"""Stacked linear layers agree with one network at a time: dense and sparse, forward and backward."""
 
 import pytest
 import torch
 import torch.nn.functional as F
-from synthetic import coarse, double, pruned
 
-from lth_utils import layers, networks
-from lth_utils import masks as masking
+from lth_utils import layers
 
 K, OUT, IN, IMAGES = 3, 5, 7, 4
 LINEARS = [
@@ -61,14 +59,12 @@ def test_a_stack_of_linear_layers_does_what_each_does_alone(kind, parts):
     layer = kind(*parts)
     output = layer(activations)
     output.square().sum().backward()
-    layer.mask_gradient()
     assert torch.allclose(output, expected, atol=1e-14)
     with torch.no_grad():  # a layer that holds its gradients shows them network by network
-        for parameter in layer.parameters():
-            parameter.copy_(parameter.grad)
+        layer.weight.copy_(layer.weight.grad if layer.mask is None else layer.weight.grad * layer.mask)
     for k, (for_weight, for_bias, for_input) in enumerate(gradients):
-        assert torch.allclose(layer.unstacked()[k][0], for_weight, atol=1e-14)
-        assert torch.allclose(layer.unstacked()[k][1], for_bias, atol=1e-14)
+        assert torch.allclose(layer.unstacked()[k], for_weight, atol=1e-14)
+        assert torch.allclose(layer.bias.grad[k], for_bias, atol=1e-14)
         assert torch.allclose(activations.grad[k], for_input, atol=1e-14)
 
 
@@ -81,42 +77,17 @@ def test_the_same_inputs_for_all_need_not_be_copied(kind, parts):
 
 
 @pytest.mark.parametrize("kind", LINEARS)
-def test_unstacked_layers_are_masked_copies(kind, parts):
-    weights, masks, biases = parts
-    layer = kind(*parts)
-    for (weight, bias), original, mask, original_bias in zip(
-        layer.unstacked(), weights, masks, biases, strict=True
-    ):
-        assert torch.equal(weight, original * mask) and torch.equal(bias, original_bias)
-        weight.fill_(9.0), bias.fill_(9.0)
-    assert not any((weight == 9.0).any() or (bias == 9.0).any() for weight, bias in layer.unstacked())
-
-
-@pytest.mark.parametrize("kind", LINEARS)
-def test_only_chosen_networks_are_selected(kind, parts):
-    layer = kind(*parts)
-    old = [parameter.detach().clone() for parameter in layer.parameters()]
+def test_unstacked_weights_are_masked_copies_and_a_layer_knows_who_owns_them(kind, parts):
+    weights, masks, _ = parts
+    before, layer = [value.clone() for value in weights], kind(*parts)
+    for k, copy in enumerate(layer.unstacked()):
+        assert torch.equal(copy, weights[k] * masks[k])
+        copy.fill_(9.0)
     with torch.no_grad():
-        for parameter in layer.parameters():
-            parameter.add_(1.0)
-    layer.select(torch.tensor([False, True, False]), [p.detach() for p in layer.parameters()], old)
-    before = kind(*parts).unstacked()
-    with torch.no_grad():
-        for parameter, value in zip(layer.parameters(), old, strict=True):
-            parameter.copy_(value)
-    after = layer.unstacked()
-    assert [torch.equal(a[0], b[0]) for a, b in zip(after, before, strict=True)] == [True, False, True]
-    assert [torch.equal(a[1], b[1]) for a, b in zip(after, before, strict=True)] == [True, False, True]
-
-
-@pytest.mark.parametrize("kind", LINEARS)
-def test_weights_given_to_a_layer_are_never_trained_in_place(kind, parts):
-    weights, _, biases = parts
-    before = [value.clone() for value in weights + biases]
-    with torch.no_grad():
-        for parameter in kind(*parts).parameters():
-            parameter.fill_(3.0)
-    assert all(torch.equal(a, b) for a, b in zip(before, weights + biases, strict=True))
+        layer.weight.copy_(layer.owner.expand_as(layer.weight))
+    for k, copy in enumerate(layer.unstacked()):
+        assert bool((copy[masks[k]] == k).all())
+    assert all(torch.equal(a, b) for a, b in zip(before, weights, strict=True))
 
 
 @LINEARS[1].marks[0]
@@ -125,7 +96,7 @@ def test_in_a_sparse_layer_pruned_weights_do_not_exist(parts):
     layer = layers.SparseLinear(*parts)
     assert layer.weight.shape == (sum(survivors),)
     layer(uniform(K, IN, IMAGES)).sum().backward()
-    optimizer = torch.optim.Adam(layer.parameters(), fused=True)
+    optimizer = torch.optim.Adam([layer.weight, layer.bias], fused=True)
     optimizer.step()
     assert optimizer.state[layer.weight]["exp_avg"].shape == (sum(survivors),)
 
@@ -159,101 +130,3 @@ def test_sparse_layers_are_chosen_for_large_layers_at_low_density_only():
 def test_dense_layers_are_chosen_where_the_build_lacks_the_kernels(monkeypatch):
     monkeypatch.setattr(torch.backends.mkl, "is_available", lambda: False)
     assert chosen(density=0.01) is layers.DenseLinear
-
-
-# --- whole networks --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("network", ["lenet", "conv2", "conv4", "conv6"])
-def test_a_stack_computes_each_networks_own_logits(network):
-    weights, masks = zip(*(coarse(network, seed) for seed in (0, 1)), strict=True)
-    stack = layers.StackedNetwork(network, weights, masks)
-    images = uniform(2, 3, *networks.NETWORKS[network].image_shape).float()
-    with torch.no_grad():
-        own, shared = stack.logits(images), stack.logits_on_shared(images[0])
-        assert own.shape == shared.shape == (2, 10, 3)
-        for k in range(2):
-            masked = masking.apply(weights[k], masks[k])
-            for logits, seen in ((own[k], images[k]), (shared[k], images[0])):
-                expected = networks.forward(network, masked, seen)
-                assert torch.allclose(logits.t(), expected, atol=1e-5 * float(expected.abs().max()))
-
-
-def test_conv6_with_256_channels_can_be_stacked():
-    weights = networks.initial_weights("conv6_256", 0)
-    stack = layers.StackedNetwork("conv6_256", [weights], [masking.ones(weights)])
-    images = uniform(2, 3, 32, 32).float()
-    with torch.no_grad():
-        expected = networks.forward("conv6_256", weights, images)
-        assert torch.allclose(stack.logits_on_shared(images)[0].t(), expected, atol=1e-5)
-
-
-@pytest.fixture(params=["dense", pytest.param("sparse", marks=LINEARS[1].marks)])
-def lenets(request, monkeypatch):
-    """Two Lenets, dense and in round 3, in layers of either kind."""
-    monkeypatch.setattr(layers, "SPARSE_BELOW_DENSITY", 2.0 if request.param == "sparse" else 0.0)
-    monkeypatch.setattr(layers, "SPARSE_FROM_WEIGHTS", 0)
-    weights, masks = (
-        [double(coarse("lenet", seed)[0]) for seed in (0, 1)],
-        [pruned("lenet", r) for r in (0, 3)],
-    )
-    stack = layers.StackedNetwork("lenet", weights, masks)
-    expected = layers.SparseLinear if request.param == "sparse" else layers.DenseLinear
-    assert all(type(layer) is expected for layer in stack.layers.values())
-    return weights, masks, stack
-
-
-def test_a_network_comes_out_of_its_stack_as_it_went_in_but_masked(lenets):
-    weights, masks, stack = lenets
-    for original, mask, copy in zip(weights, masks, stack.unstacked(), strict=True):
-        expected = masking.apply(original, mask)
-        assert list(copy) == list(original)
-        assert all(torch.equal(copy[name], expected[name]) for name in expected)
-
-
-def test_a_snapshot_is_refreshed_for_chosen_networks_only_and_restored_exactly(lenets):
-    _, _, stack = lenets
-    before, snapshot = stack.unstacked(), stack.snapshot()
-    with torch.no_grad():
-        for parameter in stack.parameters():
-            parameter.mul_(2.0).add_(0.25)
-    moved = stack.unstacked()
-    stack.snapshot_where(torch.tensor([False, True]), snapshot)
-    stack.restore(snapshot)
-    after = stack.unstacked()
-    assert all(torch.equal(after[0][name], before[0][name]) for name in before[0])
-    assert all(torch.equal(after[1][name], moved[1][name]) for name in moved[1])
-    assert not any(torch.equal(before[1][name], moved[1][name]) for name in moved[1])
-
-
-def test_a_broken_neighbour_changes_nothing_bit_for_bit():
-    """One network of a dense stack holds NaN everywhere; the gradients and logits of the other do not notice."""
-    weights = [networks.initial_weights("lenet", seed) for seed in (0, 1)]
-    images, results = uniform(2, 8, 1, 28, 28).float(), []
-    for neighbour in (
-        weights[1],
-        {name: torch.full_like(value, float("nan")) for name, value in weights[1].items()},
-    ):
-        stack = layers.StackedNetwork("lenet", [weights[0], neighbour], [pruned("lenet", 1)] * 2)
-        logits = stack.logits(images)
-        logits.square().sum().backward()
-        stack.mask_gradients()
-        results.append([logits[0].detach()] + [parameter.grad[0] for parameter in stack.parameters()])
-        assert bool(logits[1].isnan().all()) == (neighbour is not weights[1])
-    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
-
-
-def test_convolutions_keep_the_gradients_of_pruned_weights_at_zero():
-    weights, masks = zip(*(coarse("conv2", seed) for seed in (0, 1)), strict=True)
-    stack = layers.StackedNetwork("conv2", weights, masks)
-    images = uniform(2, 2, 3, 32, 32).float()
-    stack.logits(images).square().sum().backward()
-    stack.mask_gradients()
-    for k in range(2):
-        alone = {name: value.requires_grad_() for name, value in masking.apply(weights[k], masks[k]).items()}
-        networks.forward("conv2", alone, images[k]).square().sum().backward()
-        for layer in ("conv1", "conv2"):
-            gradient, mask = stack.layers[layer].weight.grad[k], masks[k][f"{layer}.weight"]
-            expected = alone[f"{layer}.weight"].grad * mask
-            assert torch.allclose(gradient, expected, atol=1e-5 * float(expected.abs().max()))
-            assert not gradient[~mask].any() and bool((~mask).any())

@@ -86,6 +86,17 @@ def test_deep_networks_spare_shortcuts_output_and_batch_norm(network):
     assert sum(networks.multiplications(network).values()) / 1e6 == pytest.approx(work, rel=1e-3)
 
 
+def test_a_convolution_multiplies_its_weights_at_every_position():
+    assert networks.multiplications("conv2") == {
+        "conv1.weight": 1_728 * 1024,
+        "conv2.weight": 36_864 * 1024,
+        "fc1.weight": 4_194_304,
+        "fc2.weight": 65_536,
+        "output.weight": 2_560,
+    }
+    assert networks.multiplications("conv6")["conv6.weight"] == 331_776 * 64
+
+
 def test_batch_norm_starts_as_the_identity():
     weights, images = networks.initial_weights("resnet18", 0), torch.rand(2, 3, 32, 32)
     norm = nn.BatchNorm2d(16)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from synthetic import coarse, dataset, digest, double, protocol, pruned
 
-from lth_utils import layers, networks, reference, training
+from lth_utils import layers, networks, reference, stacks, training
 from lth_utils import masks as masking
 from lth_utils.architectures import Mlp
 from lth_utils.data import DataOrder, scale_pixels, training_on_validation
@@ -504,8 +504,7 @@ def test_lower_precision_is_used_where_a_protocol_says_so_and_weights_stay_singl
     assert np.allclose(single.curves["validation_loss"], lower.curves["validation_loss"], atol=0.05)
 
 
-def test_a_pruned_convolutional_network_learns_in_lower_precision_and_keeps_its_mask(monkeypatch):
-    monkeypatch.setattr(layers, "SparseLinear", None)  # float32 only: every layer is dense here
+def test_a_pruned_convolutional_network_learns_in_lower_precision_and_keeps_its_mask():
     data = dataset("cifar10", train=24, validation=24, test=8)
     settings = protocol(
         "conv2",
@@ -532,13 +531,13 @@ def test_a_pruned_convolutional_network_learns_in_lower_precision_and_keeps_its_
 
 def test_batches_of_a_stack_are_cut_from_the_stream_one_after_the_other(data, initial, monkeypatch):
     """What the networks see, image by image, is the stream of their seed, across evaluations and ends of passes."""
-    seen, logits = [], layers.StackedNetwork.logits
+    seen, step = [], stacks.StackedMlp.step
 
-    def spying(stack, images, noise):
+    def spying(stack, optimizers, images, *others):
         seen.append(images)
-        return logits(stack, images, noise)
+        step(stack, optimizers, images, *others)
 
-    monkeypatch.setattr(layers.StackedNetwork, "logits", spying)
+    monkeypatch.setattr(stacks.StackedMlp, "step", spying)
     settings = protocol(training_iterations=20, evaluation_interval=5)
     train(data, settings, initial[:2], [pruned("lenet", 0)] * 2, [8, 9])
     images = scale_pixels(data.train_images, "unit_interval")
