@@ -92,8 +92,8 @@ def _masked(masks: Masks, *models: Model) -> Iterator[tuple[Any, ...]]:
 
 
 def _fitting(name: str, value: Tensor, other: Tensor) -> Tensor:
-    shapes = f"{tuple(value.shape)} and {tuple(other.shape)}"
-    _fail_if(value.shape != other.shape, f"{name}: the shapes {shapes} do not fit")
+    found, wanted = tuple(value.shape), tuple(other.shape)
+    _fail_if(found != wanted, f"{name}: the shapes {found} and {wanted} do not fit")
     return value
 
 
@@ -201,8 +201,8 @@ def survivors_of_both_signs_moved(before: Model, after: Model, masks: Masks) -> 
     own = {} if isinstance(after, Mapping) else dict(after.named_parameters())
     for name, mask, first, last in _masked(masks, before, after):
         for sign, chosen in (("negative", mask & (first < 0)), ("positive", mask & (first > 0))):
-            still = bool(chosen.any()) and not (first != last)[chosen].any()
-            still = still and not (name in own and not own[name].requires_grad)
+            frozen = name in own and not own[name].requires_grad
+            still = bool(chosen.any()) and not frozen and not (first != last)[chosen].any()
             _fail_if(still, f"{name}: not one of its {int(chosen.sum()):,} {sign} survivors has moved")
 
 
@@ -218,8 +218,7 @@ def only_weights_are_masked(masks: Masks) -> None:
     Shapes are all it sees: the scale of a LayerNorm over two axes looks like a matrix, a layer scale like a filter.
     """
     for name, mask in _masked(masks):
-        text = f"{name}: its {mask.numel():,} values are pruned, but it is no weight matrix"
-        _fail_if(mask.dim() < 2, text)
+        _fail_if(mask.dim() < 2, f"{name}: its {mask.numel():,} values are pruned, it is no weight matrix")
 
 
 def masks_are_nested(masks: Masks, earlier: Masks) -> None:
@@ -272,8 +271,8 @@ def chosen_on_validation(index: int, validation_losses: Sequence[float]) -> None
     ]  # a NaN is never lowest
     best = losses.index(min(losses))
     _fail_if(math.isinf(losses[best]), f"not one of the {count} validation losses is finite")
-    tied = losses[index] == losses[best]
-    _fail_if(not tied, f"evaluation {index} was chosen, the validation loss is lowest at evaluation {best}")
+    better = losses[best] < losses[index]
+    _fail_if(better, f"evaluation {index} was chosen, the validation loss is lowest at evaluation {best}")
 
 
 def every_round(
@@ -296,7 +295,6 @@ def every_round(
         only_weights_are_masked(done.masks)
         if earlier is not None:
             masks_are_nested(done.masks, earlier)
-        if earlier is not None and rates is not None:
-            layers_lose_their_share(done.masks, earlier, rates)
+            layers_lose_their_share(done.masks, earlier, rates or {})
         yield done
         earlier = done.masks
