@@ -4,10 +4,11 @@ import copy
 import dataclasses
 import math
 import pickle
+import re
 
 import pytest
 
-from lth_utils import networks, paper
+from lth_utils import ROOT, networks, paper
 from lth_utils.architectures import Mlp
 
 # P_m at rounds 0, 1, 2, ... as labelled in the paper's figures and tables, to all printed digits.
@@ -233,8 +234,10 @@ def test_tickets_are_planned_as_deep_as_figures_1_and_5_plot_them(network):
     assert plotted["round"].max() == paper.PLOTTED_ROUNDS[network]
 
 
-def test_a_network_that_the_paper_does_not_have_compares_itself_with_the_nearest_one(monkeypatch):
-    line = networks.Network("Lenet-50-17", "mnist", lambda: Mlp(784, 50, 17), 40_220)
+def test_the_network_that_contributing_adds_trains_under_lenets_protocol_and_says_so(monkeypatch):
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    line = re.search(r'`"lenet_50_17": (Network\(.*\))`', text).group(1)
+    line = eval(line, {"Network": networks.Network, "Mlp": Mlp})
     monkeypatch.setitem(networks.NETWORKS, "lenet_50_17", line)
     protocol = dataclasses.replace(paper.protocol("lenet"), network="lenet_50_17", batch_size=50)
     assert protocol.differences_from_paper() == ["network: lenet -> lenet_50_17", "batch_size: 60 -> 50"]
