@@ -7,7 +7,7 @@ import ast
 import difflib
 import math
 import re
-from collections import Counter
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -113,38 +113,19 @@ def planned(store):
     """One row per wave: how many of its runs are done, missing and adopted, and the hours that are missing."""
     import pandas as pd
 
-    from lth_utils import campaign, workers
+    from lth_utils.experiments import costs, runner
 
-    stored, cores = store.rows(), workers.default_workers("cpu")
+    stored, cores = store.rows(), runner.default_workers("cpu")
     done, adopted = set(stored["run_key"]), set(store.manifest()["run_key"])
-    hours = _hours_per_cost(stored)
+    rates = costs.recorded_rates(stored)
     rows = []
     for wave, runs in waves().items():
         keys = {run.key for run in runs}
         row = {"wave": wave, "network": runs[0].network, "scale": runs[0].scale, "planned": len(keys)}
         row |= {"done": len(keys & done), "missing": len(keys - done), "adopted": len(keys & adopted)}
         missing = [run for run in runs if run.key not in done]
-        spent = [campaign.relative_cost(run) * hours.get(_kind(run), math.nan) for run in missing]
-        rows.append(row | {"hours": sum(spent) / cores})
+        rows.append(row | {"hours": costs.estimated_seconds(missing, rates, cores) / 3600})
     return pd.DataFrame(rows)
-
-
-def _kind(run):
-    """Runs of one kind take time in proportion to campaign.relative_cost: faults are trained by another room."""
-    return run.network, run.protocol.precision, run.study == "faults"
-
-
-def _hours_per_cost(stored):
-    """Kind -> hours of one processor core per unit of campaign.relative_cost, as its finished runs took them."""
-    from lth_utils import campaign, experiments
-
-    timed = stored[(stored["cpu_seconds"] > 0) & stored["device"].str.startswith("cpu")]
-    hours, cost = Counter(), Counter()
-    for row in timed.to_dict("records"):
-        run = experiments.Run.from_record(row)
-        hours[_kind(run)] += row["cpu_seconds"] / 3600
-        cost[_kind(run)] += campaign.relative_cost(run)
-    return {kind: hours[kind] / cost[kind] for kind in hours}
 
 
 def adopt(store) -> None:
@@ -169,33 +150,53 @@ def train(plan: list, store, device, count, budget, dry_run) -> None:
     """Train what is missing of a plan: say how long it takes, show progress, say what is left and why."""
     from tqdm import tqdm
 
-    from lth_utils import campaign, faults, workers
+    from lth_utils import campaign, faults
+    from lth_utils.experiments import runner
 
     faulty = plan[0].study == "faults"  # trained on reference.py, chain by chain
     device = "cpu" if faulty else device or campaign.default_device()
-    work = campaign.Campaign(plan, store, device)
-    missing, count = work.missing(), count or workers.default_workers(device)
+    campaign.require_device(device)
+    missing, count = campaign.missing(plan, store), count or runner.default_workers(device)
     click.echo(f"{len(plan)} runs planned, {len(missing)} missing, {count} worker(s) on {device}")
-    if missing and not faulty:
-        hours = workers.estimated_seconds(work, missing, count) / 3600
-        click.echo(f"estimated: {hours:.1f} h")
-        if hours > LONGEST_WITHOUT_BUDGET_HOURS and not (budget or dry_run):
-            limit = f"more than {LONGEST_WITHOUT_BUDGET_HOURS} hours"
-            raise click.ClickException(f"{limit}; give a --budget, it can be continued later")
-    if dry_run or not missing:
+    if not missing:
         return
-    execute = faults.execute if faulty else partial(workers.execute, device=device)
+    options = {} if budget is None else {"budget": budget}
+    options["rate"] = _estimate(missing, store, count, device, limited=budget or dry_run)
+    if dry_run:
+        return
+    execute = faults.execute if faulty else partial(campaign.train, device=device)
     with tqdm(total=len(missing), desc="training", unit="run", disable=None) as bar:
 
-        def done(count, line):
-            bar.update(count)
+        def tell(runs, line):
+            bar.update(runs)
             bar.write(line)
+            sys.stdout.flush()
 
-        execute(plan, count, store, budget_seconds=budget, done=done)
-    left = work.missing()
+        execute(plan, store, workers=count, tell=tell, **options)
+    left = campaign.missing(plan, store)
     click.echo(f"{len(missing) - len(left)} runs trained, {len(left)} left")
     if left and budget is None:
-        click.echo("they wait for runs that are not in this plan, have diverged or are in other hands")
+        click.echo("they wait for runs that are not in this plan or have diverged")
+
+
+def _estimate(missing, store, workers, device, limited) -> float:
+    """Say how long the runs take, from finished ones or, where none of their kind is timed, as measured here and now.
+
+    Returns seconds per unit of their cost. limited: whether there is an end to it, however long they take.
+    """
+    from lth_utils.experiments import costs
+
+    rates = costs.recorded_rates(store.rows()) if device == "cpu" else {}
+    for kind, run in {costs.kind(run): run for run in reversed(missing)}.items():
+        if kind not in rates and run.study != "faults":
+            click.echo(f"measuring {run.network} in {run.protocol.precision} on {device} ...")
+            rates[kind] = costs.measured_rate(run, device)
+    hours = costs.estimated_seconds(missing, rates, workers, device) / 3600
+    click.echo("estimated: nothing, none was timed yet" if math.isnan(hours) else f"estimated: {hours:.1f} h")
+    if hours > LONGEST_WITHOUT_BUDGET_HOURS and not limited:
+        limit = f"more than {LONGEST_WITHOUT_BUDGET_HOURS} hours"
+        raise click.ClickException(f"{limit}; give a --budget, it can be continued later")
+    return rates.get(costs.kind(missing[0]), 0.0)
 
 
 def retrain(store, count: int, seed: int, iterations: int | None) -> bool:

@@ -155,6 +155,28 @@ def load(name, device="cpu") -> Dataset:
     return dataset(name)
 
 
+def instead_of_data(monkeypatch) -> None:
+    """Whoever trains in this process finds synthetic images, and code of version "abc"."""
+    from lth_utils import data
+    from lth_utils.experiments import worker
+
+    worker.data.cache_clear()
+    monkeypatch.setattr(data, "load", load)
+    monkeypatch.setattr(worker, "code_version", lambda: "abc")
+
+
+def train(plan, folder, **options) -> None:
+    """Train a plan on synthetic images, in this process, into the store of a folder."""
+    import pytest
+
+    from lth_utils import campaign
+    from lth_utils.records import Store
+
+    with pytest.MonkeyPatch.context() as patch:
+        instead_of_data(patch)
+        campaign.train(plan, Store(folder), **options)
+
+
 def values(folder) -> dict:
     """Everything that the records of a store say about each run, except how long it took and where it lies."""
     from lth_utils.records import Store

@@ -13,14 +13,13 @@ from lth_utils import (
     campaign,
     claims,
     commands,
-    data,
     experiments,
     faults,
     notebooks,
     spot_check,
     verify,
-    workers,
 )
+from lth_utils.experiments import costs, runner
 from lth_utils.records import Store
 
 
@@ -28,17 +27,12 @@ from lth_utils.records import Store
 def committed(tmp_path, monkeypatch):
     """An empty folder in place of the committed records, tiny data, and workers that are this process."""
     monkeypatch.setattr("lth_utils.records.COMMITTED", tmp_path / "records")
-    monkeypatch.setattr(data, "load", synthetic.load)
-    monkeypatch.setattr(campaign, "code_version", lambda: "abc")
-    monkeypatch.setattr(workers, "CALIBRATION_ITERATIONS", 4)
-    monkeypatch.setattr(workers, "default_workers", lambda device: 2)
+    synthetic.instead_of_data(monkeypatch)
+    monkeypatch.setattr(costs, "CALIBRATION_ITERATIONS", 4)
+    monkeypatch.setattr(runner, "default_workers", lambda device: 2)
+    monkeypatch.setattr(runner, "processes", lambda count: runner.InProcess())
     monkeypatch.setattr(verify.notebooks, "committed_problems", list)
-    monkeypatch.setattr(workers, "execute", in_process)
     return Store(tmp_path / "records")
-
-
-def in_process(plan, count, store, device="cpu", budget_seconds=None, done=None):
-    campaign.Campaign(plan, store, device).work(budget_seconds, lambda runs, _: done(len(runs), "a stack"))
 
 
 @pytest.fixture
@@ -53,9 +47,7 @@ def plan(monkeypatch):
 def three_trials(tmp_path_factory):
     """A store that training left: dense networks and first tickets of three trials."""
     store, runs = Store(tmp_path_factory.mktemp("trained")), synthetic.runs(synthetic.tickets(1, 3))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "load", synthetic.load)
-        campaign.Campaign(runs, store).work()
+    synthetic.train(runs, store.folder)
     return store, runs
 
 
@@ -139,7 +131,7 @@ def test_a_dry_run_shows_plan_and_estimate_and_trains_nothing(committed, plan):
 )
 def test_a_plan_can_be_cut_to_trials_arms_and_rounds(plan, monkeypatch, wish, left):
     asked = []
-    monkeypatch.setattr(workers, "execute", lambda chosen, *more, **options: asked.extend(chosen))
+    monkeypatch.setattr(campaign, "train", lambda chosen, *more, **options: asked.extend(chosen))
     assert run("train", "--device", "cpu", *wish.split())[0] == 0
     assert asked == list(filter(left, plan)) and len(asked) == 2
 
@@ -149,8 +141,19 @@ def test_runs_that_wait_for_others_are_explained(plan):
     assert status == 0 and "0 runs trained, 2 left" in shown and "they wait for runs that" in shown
 
 
+def test_plan_and_train_print_the_same_estimate_and_say_when_they_measure(plan, monkeypatch):
+    monkeypatch.setattr(commands, "waves", lambda: {"one": plan})
+    train = ("train", "--device", "cpu", "--dry-run")
+    assert "measuring lenet in float32 on cpu" in run(*train)[1]
+    run("train", "--device", "cpu", "--arms", "dense")
+    monkeypatch.setattr(costs, "estimated_seconds", lambda runs, rates, *more: 3600 * len(rates) * len(runs))
+    shown = run(*train)[1]
+    assert "estimated: 2.0 h" in shown and "measuring" not in shown
+    assert asked("plan")[0]["hours"] == 2.0
+
+
 def test_more_than_twelve_hours_need_a_budget(plan, monkeypatch):
-    monkeypatch.setattr(workers, "estimated_seconds", lambda *arguments: 12.1 * 3600)
+    monkeypatch.setattr(costs, "estimated_seconds", lambda *arguments: 12.1 * 3600)
     status, _, message = run("train", "--device", "cpu")
     assert status == 1 and "12 hours; give a --budget" in message
     assert "0 left" in run("train", "--device", "cpu", "--budget", "3h")[1]
@@ -160,9 +163,9 @@ def test_faults_are_trained_chain_by_chain_within_the_budget(committed, monkeypa
     asked = []
     monkeypatch.setattr(faults, "execute", lambda *arguments, **options: asked.append((arguments, options)))
     status, _, _ = run("train", "--study", "faults", "--trials", "0,1", "--budget", "25m", "--workers", "3")
-    (((runs, count, store), options),) = asked
+    (((runs, store), options),) = asked
     assert status == 0 and runs == [run for run in faults.plan() if run.trial < 2]
-    assert (count, store, options["budget_seconds"]) == (3, committed, 1500)
+    assert (options["workers"], store, options["budget"]) == (3, committed, 1500)
 
 
 @pytest.mark.parametrize("writes", [0, 7])

@@ -1,16 +1,14 @@
 """The chains of notebook 05b: planned, trained by several workers, resumed, and stored as ordinary records."""
 
 import dataclasses
-import types
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 
 import numpy as np
 import pytest
 import synthetic
 
-from lth_utils import campaign, faults, networks, records, reference, workers
+from lth_utils import campaign, faults, networks, records, reference
 from lth_utils.data import DataOrder
+from lth_utils.experiments import runner, worker
 from lth_utils.faults import chains
 from lth_utils.records import Store
 
@@ -28,9 +26,7 @@ def test_the_plan_has_every_fault_in_three_trials_of_nine_rounds():
     assert len(runs) == len({run.key for run in runs}) == 15 * 3 * 9
     assert {run.study for run in runs} == {"faults"} and {run.scale for run in runs} == {"short"}
     assert {run.protocol.training_iterations for run in runs} == {10_000}
-    assert (
-        sum(len(chain) for chain in faults.missing(runs, Store(records.COMMITTED / "nowhere"))) == 14 * 3 * 9
-    )
+    assert sorted(map(len, chains.stacks(runs))) == 13 * 3 * [9] + 3 * [18]
 
 
 def test_the_quick_plan_is_one_trial_of_three_faults_beside_the_correct_protocol():
@@ -54,20 +50,19 @@ def tiny(names, rounds=2):
 
 
 @pytest.fixture
-def in_threads(monkeypatch):
-    """Workers as threads of this process, on synthetic data."""
-    monkeypatch.setattr(chains.data_room, "load", synthetic.load)
-    monkeypatch.setattr(campaign, "code_version", lambda: "abc")
-    monkeypatch.setattr(chains, "ProcessPoolExecutor", lambda count, *others: ThreadPoolExecutor(count))
+def here(monkeypatch):
+    """Chains are trained in this process, on synthetic data."""
+    synthetic.instead_of_data(monkeypatch)
+    monkeypatch.setattr(runner, "processes", lambda count: runner.InProcess())
 
 
-def test_execution_stores_one_ordinary_record_per_run_and_one_file_per_chain(in_threads, tmp_path):
+def test_execution_stores_one_ordinary_record_per_run_and_one_file_per_chain(here, tmp_path):
     plan, lines = tiny(["", "stopped_after_1_epoch", "biases_pruned", "rate_41", faults.ON_TEST]), []
-    faults.execute(plan, 2, Store(tmp_path), done=lambda count, line: lines.append((count, line)))
+    faults.execute(plan, Store(tmp_path), 2, tell=lambda count, line: lines.append((count, line)))
     frame = Store(tmp_path).rows()
     assert set(frame["run_key"]) == {run.key for run in plan} and frame["file"].nunique() == 4
     assert sorted(count for count, _ in lines) == [3, 3, 3, 6]
-    assert any("biases pruned too, trial 0" in line for _, line in lines)
+    assert any("biases_pruned" in line for _, line in lines)
     assert not frame.drop(columns="variant").isna().any(axis=None) and not frame["diverged"].any()
     ladders = frame.groupby("variant")["percent_remaining"].apply(lambda p: sorted(p.round(1)))
     assert ladders["biases_pruned"] == ladders[""] == [64.1, 80.0, 100.0]
@@ -114,79 +109,42 @@ def test_a_test_set_of_its_own_kind_moves_the_second_reading_alone(data):
     assert second["validation_loss_at_early_stop"] == honest["curve_validation_loss"][0]
 
 
-def test_what_is_stored_is_not_trained_again_and_a_longer_plan_goes_on(in_threads, tmp_path, monkeypatch):
+def test_what_is_stored_is_not_trained_again_and_a_longer_plan_goes_on(here, tmp_path, monkeypatch):
     plan, orders = tiny(["", "no_rewind"]), []
     monkeypatch.setattr(reference, "DataOrder", lambda *a: orders.append(a) or DataOrder(*a))
-    faults.execute([run for run in plan if run.variant == ""], 1, Store(tmp_path))
+    faults.execute([run for run in plan if run.variant == ""], Store(tmp_path), 1)
     assert len(orders) == 3
-    faults.execute(plan, 1, Store(tmp_path))
-    assert len(orders) == 6 and faults.missing(plan, Store(tmp_path)) == []
-    faults.execute(plan, 1, Store(tmp_path))
+    faults.execute(plan, Store(tmp_path), 1)
+    assert len(orders) == 6 and campaign.missing(plan, Store(tmp_path)) == []
+    faults.execute(plan, Store(tmp_path), 1)
     assert len(orders) == 6
     longer = tiny(["no_rewind"], rounds=3)
-    faults.execute(longer, 1, Store(tmp_path))
-    assert faults.missing(longer, Store(tmp_path)) == [] and len(Store(tmp_path).rows()) == 10
+    faults.execute(longer, Store(tmp_path), 1)
+    assert campaign.missing(longer, Store(tmp_path)) == [] and len(Store(tmp_path).rows()) == 7
 
 
-def test_a_chain_that_is_claimed_elsewhere_is_left_there(in_threads, tmp_path):
-    plan, attempts = tiny(["no_rewind", "rate_41"]), []
-    with campaign.lock([tmp_path / "_claims" / f"{plan[0].key}.lock"]):
-        faults.execute(plan, 1, Store(tmp_path), done=lambda count, line: attempts.append(count))
-    assert attempts == [3]
-    assert {chain[0].variant for chain in faults.missing(plan, Store(tmp_path))} == {plan[0].variant}
-
-
-def test_with_no_time_left_nothing_starts(in_threads, tmp_path):
-    faults.execute(tiny(["no_rewind"]), 1, Store(tmp_path), budget_seconds=-1.0)
+def test_with_no_time_left_nothing_starts(here, tmp_path):
+    faults.execute(tiny(["no_rewind"]), Store(tmp_path), 1, budget=0.0)
     assert Store(tmp_path).rows().empty
 
 
-def test_no_chain_starts_that_would_outlast_the_budget_if_it_took_as_long_as_the_longest(
-    in_threads, tmp_path, monkeypatch
-):
-    now, worked = [0.0], []
-
-    def ten_seconds(chain, folder, version):
-        worked.append(chain)
-        now[0] += 10.0
-        return 1, 10.0, ""
-
-    monkeypatch.setattr(chains, "_work", ten_seconds)
-    monkeypatch.setattr(chains, "time", types.SimpleNamespace(monotonic=lambda: now[0]))
-    faults.execute(tiny(["no_rewind", "rate_41"]), 1, Store(tmp_path), budget_seconds=15.0)
-    assert len(worked) == 1
-
-
-def test_records_name_the_code_that_was_loaded_not_what_is_checked_out_later(
-    in_threads, tmp_path, monkeypatch
-):
+def test_records_name_the_code_that_was_loaded_not_what_is_checked_out_later(here, tmp_path, monkeypatch):
     versions = iter(["loaded", "checked out later"])
-    monkeypatch.setattr(campaign, "code_version", lambda: next(versions))
-    faults.execute(tiny(["no_rewind", "rate_41"]), 1, Store(tmp_path))
+    monkeypatch.setattr(worker, "code_version", lambda: next(versions))
+    faults.execute(tiny(["no_rewind", "rate_41"]), Store(tmp_path), 1)
     assert set(Store(tmp_path).rows()["code_version"]) == {"loaded"}
 
 
-def test_a_worker_that_is_killed_is_reported(in_threads, tmp_path, monkeypatch):
-    def killed(chain, folder, version):
-        raise BrokenProcessPool("terminated abruptly")
-
-    monkeypatch.setattr(chains, "_work", killed)
-    with pytest.raises(workers.WorkerError, match="killed; the same command continues"):
-        faults.execute(tiny(["no_rewind"]), 1, Store(tmp_path))
+def test_a_worker_that_fails_is_reported_in_one_line(here, tmp_path, monkeypatch):
+    monkeypatch.setattr(worker.data_room, "load", lambda name, device: {}["mnist"])
+    with pytest.raises(worker.WorkerError, match=r"^'mnist' \(KeyError; worker\.py, line \d+, in data\)$"):
+        faults.execute(tiny(["no_rewind"]), Store(tmp_path), 1)
 
 
-def test_a_worker_that_fails_is_reported_in_one_line(in_threads, tmp_path, monkeypatch):
-    monkeypatch.setattr(chains.data_room, "load", lambda name: {}["mnist"])
-    with pytest.raises(workers.WorkerError, match=r"^'mnist' \(KeyError; chains\.py, line \d+, in _work\)$"):
-        faults.execute(tiny(["no_rewind"]), 1, Store(tmp_path))
-
-
-def test_the_quick_profile_trains_what_is_missing_and_the_report_trains_nothing(
-    in_threads, tmp_path, monkeypatch
-):
+def test_the_quick_profile_trains_what_is_missing_and_the_report_trains_nothing(here, tmp_path, monkeypatch):
     monkeypatch.setattr(chains, "plan", lambda profile: tiny(["", "no_rewind"]))
     monkeypatch.setattr(campaign, "QUICK_RECORDS", tmp_path / "quick")
-    monkeypatch.setattr(chains.workers, "default_workers", lambda device: 2)
+    monkeypatch.setattr(runner, "default_workers", lambda device: 2)
     frame = faults.obtain("quick")
     assert len(frame) == 6 and set(frame["variant"]) == {"", "no_rewind"}
     monkeypatch.setattr(campaign.records, "read_adopted", lambda: frame[:0])

@@ -8,7 +8,7 @@ import synthetic
 import torch
 
 from lth_utils import campaign, experiments, networks, paper, rewinding
-from lth_utils.experiments import FLOAT32, needs
+from lth_utils.experiments import FLOAT32, needs, worker
 from lth_utils.experiments.plans import REDUCED
 from lth_utils.records import Store
 
@@ -256,7 +256,8 @@ def test_two_workers_with_the_largest_stacks_fit_into_6_gigabytes(network):
 
 def test_a_plan_of_a_convolutional_network_trains_from_dense_to_controls_and_float32(tmp_path, monkeypatch):
     small = synthetic.dataset("cifar10", train=16, validation=8, test=8)
-    monkeypatch.setattr(campaign.data_room, "load", lambda name, device: small)
+    worker.data.cache_clear()
+    monkeypatch.setattr(worker.data_room, "load", lambda name, device: small)
     plan = synthetic.runs(
         synthetic.tickets(1),
         synthetic.controls("random_reinit", (1,)),
@@ -268,7 +269,8 @@ def test_a_plan_of_a_convolutional_network_trains_from_dense_to_controls_and_flo
         batch_size=4,
         precision="bfloat16",
     )
-    campaign.Campaign(plan, Store(tmp_path)).work()
+    campaign.train(plan, Store(tmp_path))
+    worker.data.cache_clear()
     frame = Store(tmp_path).rows().set_index("run_key")
     assert sorted(frame.index) == sorted(run.key for run in plan)
     for run in plan:

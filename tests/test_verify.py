@@ -10,7 +10,6 @@ import pytest
 import synthetic
 
 from lth_utils import data, experiments, faults, kept, records, spot_check, verify
-from lth_utils.campaign import Campaign
 from lth_utils.data import DataError
 from lth_utils.records import Store
 
@@ -19,10 +18,7 @@ from lth_utils.records import Store
 def trained(tmp_path_factory):
     """A store that a campaign left: sixteen runs of every arm and procedure, none adopted."""
     folder = tmp_path_factory.mktemp("trained")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "load", synthetic.load)
-        patch.setattr("lth_utils.campaign.code_version", lambda: "abc")
-        Campaign(synthetic.plan(), Store(folder)).work()
+    synthetic.train(synthetic.plan(), folder)
     return folder
 
 

@@ -1,9 +1,20 @@
-"""What a run costs in arithmetic, on any machine: for plans that await a machine that can carry them out."""
+"""What a run costs: in arithmetic, for machines to come; in time, as finished runs took it or as this machine measures."""
 
-from lth_utils import data, networks
+import math
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+import pandas as pd
+
+from lth_utils import data, layers, networks, paper, stacks, training
+from lth_utils import masks as masking
 from lth_utils.experiments.runs import Run
 
 FORWARD, BACKWARD = 1, 2  # the backward pass multiplies once for the weights and once for the inputs
+CALIBRATION_ITERATIONS = 400
+CALIBRATION_ITERATIONS_OF_CONVOLUTIONS = 20  # some ten seconds, as each costs a hundred of Lenet's
 
 
 def operations(run: Run) -> float:
@@ -18,3 +29,68 @@ def operations(run: Run) -> float:
     evaluated = (protocol.training_iterations // protocol.evaluation_interval + 1) * data.VALIDATION_SIZE
     images = (FORWARD + BACKWARD) * trained_on + FORWARD * evaluated
     return 2.0 * multiplications * images * run.networks_trained
+
+
+def relative_cost(run: Run, device: str = "cpu") -> float:
+    """Estimated work of a run in units of one dense iteration of the same network.
+
+    On one thread of a CPU a sparse fully connected network costs 0.16 + 3.4 * density of a dense one (Lenet in stacks of
+    20, densities 1.2 to 17 %); any other, and all in bfloat16 or on a GPU, costs the same at any density. A "continued"
+    run trains two networks.
+    """
+    share = run.percent_remaining / 100
+    single = device == "cpu" and run.protocol.precision == "float32"
+    stacked = single and stacks.kind(run.network) is stacks.StackedMlp
+    density_counts = stacked and share < layers.SPARSE_BELOW_DENSITY
+    dense_iterations = run.networks_trained * run.protocol.training_iterations
+    return dense_iterations * (0.16 + 3.4 * share if density_counts else 1.0)
+
+
+def kind(run: Run) -> tuple:
+    """Runs of one kind take time in proportion to `relative_cost`; faults are trained by another room."""
+    return run.network, run.protocol.precision, run.study == "faults"
+
+
+def recorded_rates(frame: pd.DataFrame) -> dict[tuple, float]:
+    """Kind -> seconds of one processor core per unit of cost, as the runs of a store took them."""
+    timed = frame[(frame["cpu_seconds"] > 0) & frame["device"].str.startswith("cpu")]
+    seconds, cost = Counter(), Counter()
+    for row in timed.to_dict("records"):
+        run = Run.from_record(row)
+        seconds[kind(run)] += row["cpu_seconds"]
+        cost[kind(run)] += relative_cost(run)
+    return {one: seconds[one] / cost[one] for one in seconds}
+
+
+def estimated_seconds(
+    runs: Iterable[Run], rates: Mapping[tuple, float], workers: int, device: str = "cpu"
+) -> float:
+    """Time to train the runs with several workers; NaN where a kind of run has no rate yet."""
+    return sum(relative_cost(run, device) * rates.get(kind(run), math.nan) for run in runs) / workers
+
+
+def measured_rate(run: Run, device: str = "cpu") -> float:
+    """Seconds per unit of cost on this machine as it is now: some dense iterations of the run's kind, evaluation included."""
+    protocol = run.protocol
+    lenet = protocol.network == "lenet"
+    iterations = CALIBRATION_ITERATIONS if lenet else CALIBRATION_ITERATIONS_OF_CONVOLUTIONS
+    interval = min(iterations, protocol.evaluation_interval)
+    length = interval * round(iterations / interval)
+    short = replace(
+        protocol, training_iterations=length, evaluation_interval=interval, train_evaluation_examples=1
+    )
+    whole = data.load(paper.DATASETS[run.network], device=device)
+    seen = max(1, round(interval / protocol.evaluation_interval * len(whole.validation_labels)))
+    copies = 2 if device == "cpu" else networks.NETWORKS[run.network].per_stack
+    initial, times = networks.initial_weights(run.network, 0), {}
+    training.train(
+        run.network,
+        initial_weights=[initial] * copies,
+        masks=[masking.ones(initial)] * copies,
+        seeds=list(range(copies)),
+        protocol=short,
+        data=data.subset(whole, len(whole.train_labels), seen, test=1),
+        device=device,
+        progress=lambda iteration: times.setdefault(iteration, time.perf_counter()),
+    )
+    return (times[length] - times[0]) / (copies * length)

@@ -4,7 +4,7 @@
 assertions in `checks` notices which fault. The stacked trainer stays free of all of them.
 """
 
-from lth_utils.faults.chains import FAULT, execute, missing, obtain, plan
+from lth_utils.faults.chains import FAULT, execute, obtain, plan
 from lth_utils.faults.injected import FAULTS, ON_TEST, UNDETECTED, Fault
 
-__all__ = ["FAULT", "FAULTS", "ON_TEST", "UNDETECTED", "Fault", "execute", "missing", "obtain", "plan"]
+__all__ = ["FAULT", "FAULTS", "ON_TEST", "UNDETECTED", "Fault", "execute", "obtain", "plan"]

@@ -1,24 +1,19 @@
 """The runs of notebook 05b: a plan, and its execution chain by chain on `reference`.
 
 A chain is one fault in one trial, from the dense network to the last round; it leaves one record file when it is
-finished. Workers share a store through file locks, which the system releases when a worker dies.
+finished.
 """
 
 import math
 import time
-from collections.abc import Callable
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
-from multiprocessing import get_context
+from functools import partial
 
 import pandas as pd
-import torch
 
-from lth_utils import campaign, masks, networks, paper, records, reference, workers
-from lth_utils import data as data_room
+from lth_utils import campaign, masks, networks, paper, records, reference
 from lth_utils.data import Dataset
-from lth_utils.experiments import Run
+from lth_utils.experiments import Run, runner, worker
 from lth_utils.faults.injected import FAULTS, ON_TEST, iterations_per_epoch
 from lth_utils.records import Store
 from lth_utils.reference import Images, Round
@@ -56,96 +51,52 @@ def obtain(profile: str) -> pd.DataFrame:
     """The records of the plan, one row per run, as a notebook's profile wants them; see `campaign.obtain`."""
     runs = plan(profile)
     if profile != "report":
-        store = campaign.chain(profile)
-        execute(runs, workers.default_workers("cpu"), store)
-        if missing(runs, store):
-            raise records.StoreError(
-                "another process is training some of these chains; run again when it is done"
-            )
+        execute(runs, campaign.chain(profile), runner.default_workers("cpu"))
     return campaign.obtain(runs, profile)
 
 
-def execute(
-    plan: list[Run],
-    count: int,
-    store: Store,
-    budget_seconds: float | None = None,
-    done: Callable[[int, str], None] = lambda runs, line: None,
-) -> None:
-    """Train the chains of a plan that are missing, in `count` processes; chains claimed elsewhere are left there.
-
-    done: called with the number of new records of every finished chain and one line about it. With a budget, no chain
-    starts that would not end in time if it took as long as the longest so far. Raises WorkerError when a worker fails
-    or dies.
-    """
-    waiting, started, longest = missing(plan, store), time.monotonic(), 0.0
-    version = campaign.code_version()  # of what is loaded now: the checkout may change while this trains
-    threads = workers.threads_per_worker(count)
-    with ProcessPoolExecutor(count, get_context("spawn"), _prepare, (threads,)) as pool:
-        running = set()
-        while waiting or running:
-            spent = time.monotonic() - started
-            if budget_seconds is not None and spent + longest > budget_seconds:
-                waiting = []
-            while waiting and len(running) < count:
-                running.add(pool.submit(_work, waiting.pop(0), store, version))
-            finished, running = wait(running, return_when=FIRST_COMPLETED)
-            for future in finished:
-                longest = max(longest, _report(future, done))
+def execute(plan: list[Run], store: Store, workers: int, **options) -> None:
+    """Train what is missing of the plan in several processes, chain by chain. options: of runner.execute."""
+    work = partial(train_chain, version=worker.code_version())
+    with runner.processes(workers) as executor:
+        runner.execute(
+            plan, store, executor, work, at_once=workers, stacks=stacks, needs=lambda run: None, **options
+        )
 
 
-def _prepare(threads):
-    workers.end_with_parent()
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)  # as in training: decayed moments of Adam slow a CPU down
-
-
-def _report(future, done):
-    try:
-        count, seconds, line = future.result()
-    except BrokenProcessPool as error:
-        raise workers.WorkerError("a worker was killed; the same command continues") from error
-    except Exception as error:  # whatever it is, it came from a worker
-        raise workers.WorkerError(workers.describe(error)) from error
-    if count:
-        done(count, line)
-    return seconds
-
-
-def missing(plan: list[Run], store: Store) -> list[list[Run]]:
-    """The chains of a plan that lack a record, in plan order, each with its runs by round.
-
-    Early stopping on the test set is no chain of its own: it is read off the correct protocol's.
-    """
-    stored, found, open_chains = set(store.rows()["run_key"]), {}, []
+def stacks(plan: list[Run]) -> list[list[Run]]:
+    """One stack per fault and trial. Early stopping on the test set is read off the correct protocol's chain."""
+    found = {}
     for run in plan:
-        trained = replace(run, variant="") if run.variant == ON_TEST else run
-        chain = (trained.variant, trained.trial)
-        found.setdefault(chain, {})[trained.pruning_round] = trained
-        if run.key not in stored:
-            open_chains.append(chain)
-    return [[runs[r] for r in sorted(runs)] for chain, runs in found.items() if chain in open_chains]
+        found.setdefault(("" if run.variant == ON_TEST else run.variant, run.trial), []).append(run)
+    return list(found.values())
 
 
-def _work(chain: list[Run], store: Store, version: str) -> tuple[int, float, str]:
-    """Claim, train and store one chain: the number of new records, seconds and a line; 0 if others were first."""
-    claim = campaign.lock([store.folder / "_claims" / f"{chain[0].key}.lock"])
-    if claim is None:
-        return 0, 0.0, ""
-    with claim:
-        stored = set(store.rows()["run_key"])
-        if all(run.key in stored for run in _recorded(chain)):
-            return 0, 0.0, ""
-        started = time.monotonic()
-        rows = train(chain, data_room.load(paper.DATASETS[chain[0].network]))
-        new = [row | {"code_version": version} for row in rows if records.run_key(row) not in stored]
-        store.write(new)
-        seconds, fault = time.monotonic() - started, FAULT[chain[0].variant]
-        return len(new), seconds, f"{fault.label}, trial {chain[0].trial}, {len(new)} runs: {seconds:.0f} s"
+@worker.one_line()
+def train_chain(runs, store, deadline, version) -> dict[str, bool]:
+    """Train the chain of one fault and trial as far as these runs, and store those that are missing.
+
+    A chain has no evaluation at which it could be cut: one that starts in time is finished.
+    """
+    first = runs[0]
+    variant = "" if first.variant == ON_TEST else first.variant
+    chain = [
+        replace(
+            first,
+            variant=variant,
+            pruning_round=pruning_round,
+            arm="winning_ticket" if pruning_round else "dense",
+        )
+        for pruning_round in range(max(run.pruning_round for run in runs) + 1)
+    ]
+    wanted = {run.key for run in runs}
+    rows = [row for row in train(chain, worker.data(first.network, "cpu")) if records.run_key(row) in wanted]
+    store.write([row | {"code_version": version} for row in rows])
+    return {records.run_key(row): row["diverged"] for row in rows}
 
 
 def _recorded(chain):
-    """The runs that a chain leaves records of: its own and, for the correct protocol, its second readings."""
+    """The runs that a chain can be read as: its own and, for the correct protocol, its second readings."""
     correct = chain[0].variant == ""
     return [*chain, *(replace(run, variant=ON_TEST) for run in chain if correct)]
 
@@ -185,10 +136,12 @@ def _row(run: Run, done: Round, splits: dict[str, Images]) -> dict:
     measured |= _accuracies(run, splits, done.final_weights, "end")
     weights_only = {name: mask for name, mask in done.masks.items() if name.endswith(".weight")}
     curve = done.test_accuracies or [math.nan] * len(done.iterations)
-    known, mistake = campaign.circumstances(run, "cpu"), f"fault: {fault.mistake}" if fault.name else ""
+    known, mistake = (
+        worker.circumstances(run, "cpu", "unknown"),
+        f"fault: {fault.mistake}" if fault.name else "",
+    )
     return (
-        run.identity
-        | known
+        known
         | measured
         | {
             "percent_remaining": 100 * masks.density(weights_only),
