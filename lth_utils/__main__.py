@@ -89,7 +89,7 @@ def plan(network, scale, folder, as_json):
     if not as_json:
         click.echo(
             "\nhours: what is missing, on this machine's processor cores, if they are like those of the stored records; "
-            "-: never timed.\nA later wave of a network holds its earlier ones. `train --dry-run` measures this machine."
+            "-: never timed, `train --dry-run` measures it.\nA later wave of a network holds its earlier ones."
         )
 
 
