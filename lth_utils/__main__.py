@@ -1,6 +1,6 @@
 """The command line, `python -m lth_utils COMMAND`; `make` calls it. A user's mistake ends in one sentence.
 
-Rooms are imported inside the commands, so that `--help` answers at once; what they need from each other is in `commands`.
+Rooms are imported inside the commands, so that `--help` answers at once; what takes several of them is in `commands`.
 """
 
 import secrets
@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import click
+from click import IntRange, option
 
 from lth_utils import ROOT, commands
 
@@ -31,21 +32,12 @@ class Program(click.Group):
             raise click.ClickException(str(error)) from error
 
 
-def option(*names, **settings):
-    return click.option(*names, **({"show_default": "default" in settings} | settings))
+own_folder = click.Path(path_type=Path, file_okay=False)
+own_records = option("--records", "folder", type=own_folder, help="A folder of your own for records.")
+as_json = option("--json", "as_json", is_flag=True, help="JSON on standard output, and nothing else.")
 
 
-records_option = option(
-    "--records",
-    "folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="FOLDER",
-    help="A folder of records of your own, in place of notebooks/records.",
-)
-json_option = option("--json", "as_json", is_flag=True, help="JSON on standard output, and nothing else.")
-
-
-@click.group(cls=Program, context_settings={"max_content_width": 110})
+@click.group(cls=Program, context_settings={"max_content_width": 110, "show_default": True})
 def main():
     """The Lottery Ticket Hypothesis, reproduced. COMMAND --help shows examples.
 
@@ -54,7 +46,7 @@ def main():
 
 
 @main.command()
-@click.argument("names", nargs=-1, metavar="[mnist|cifar10]...")
+@click.argument("names", nargs=-1)
 def data(names):
     """Fetch MNIST and CIFAR-10 and check every byte.
 
@@ -72,8 +64,8 @@ def data(names):
 @main.command()
 @option("--network", help="Only this network.")
 @option("--scale", help="Only this scale: paper, reduced or short.")
-@records_option
-@json_option
+@own_records
+@as_json
 def plan(network, scale, folder, as_json):
     """Show what is planned, done and missing, and its hours.
 
@@ -88,8 +80,8 @@ def plan(network, scale, folder, as_json):
     commands.show(table, as_json)
     if not as_json:
         click.echo(
-            "\nhours: what is missing, on this machine's processor cores, if they are like those of the stored records; "
-            "-: never timed, `train --dry-run` measures it.\nA later wave of a network holds its earlier ones."
+            "\nhours: what is missing, on this machine's processor cores, as long as finished runs took; -: never timed, "
+            "`train --dry-run` measures it.\nA later wave of a network holds its earlier ones."
         )
 
 
@@ -99,16 +91,16 @@ def plan(network, scale, folder, as_json):
 @option(
     "--study", type=click.Choice(["faults"]), help="Notebook 05b's runs: the algorithm, broken on purpose."
 )
-@option("--wave", type=click.IntRange(1), default=2, help="How much of the plan, see `plan`.")
+@option("--wave", type=IntRange(1), default=2, help="How much of the plan, see `plan`.")
 @option("--arms", help="Only these arms: dense,winning_ticket,...")
 @option("--trials", type=commands.numbers, help="Only these trials: 0 or 0,1,2.")
-@option("--rounds", type=click.IntRange(0), help="No pruning round beyond this one.")
+@option("--rounds", type=IntRange(0), help="No pruning round beyond this one.")
 @option("--device", help="cpu, cuda, cuda:1; a GPU where there is one.")
 @option("--budget", type=commands.duration, help="Stop before this much time is over: 90s, 25m or 3h.")
-@option("--workers", type=click.IntRange(1), help="Processes: one per core on a CPU, one on a GPU.")
-@records_option
+@option("--workers", type=IntRange(1), help="Processes: one per core on a CPU, one on a GPU.")
+@own_records
 @option("--dry-run", is_flag=True, help="Print the plan and its estimated time only.")
-def train(network, scale, study, wave, trials, arms, rounds, device, budget, workers, folder, dry_run):
+def train(network, scale, study, wave, arms, trials, rounds, device, budget, workers, folder, dry_run):
     """Make the run records that are missing.
 
     \b
@@ -119,8 +111,6 @@ def train(network, scale, study, wave, trials, arms, rounds, device, budget, wor
     """
     from lth_utils import experiments, faults
 
-    if study and arms:
-        raise click.ClickException("no --arms with --study faults: each starts from its dense network")
     there = [one for one in experiments.PLANS if one[1] != "quick"]  # notebooks train that
     network = commands.choose(network, (name for name, _ in there), "network")
     scale = commands.choose(scale, (its for name, its in there if name == network), f"scale of {network} is")
@@ -148,10 +138,7 @@ def report():
 @click.argument("names", nargs=-1, metavar="[NOTEBOOK]...")
 @option("--all", "every", is_flag=True, help="Every notebook, the data first.")
 @option(
-    "--profile",
-    type=click.Choice(["report", "quick", "paper"]),
-    default="report",
-    help="Read committed records; train at laptop scale into build/; train what is missing.",
+    "--profile", default="report", help="report (train nothing), quick (laptop scale, into build/) or paper."
 )
 @option("-p", "parameters", type=commands.parameter, multiple=True, metavar="NAME=VALUE", help="A parameter.")
 @click.pass_context
@@ -166,6 +153,7 @@ def run(context, names, every, profile, parameters):
     """
     from lth_utils import notebooks
 
+    commands.choose(profile, notebooks.PROFILES, "profile")
     if every == bool(names):
         raise click.UsageError("which notebook? Give its number, as in `run 03`, or --all")
     started = time.monotonic()
@@ -174,8 +162,7 @@ def run(context, names, every, profile, parameters):
     chosen = [commands.notebook(name) for name in names] or notebooks.names()
     for number, name in enumerate(chosen, 1):
         click.echo(f"[{number} of {len(chosen)}] {name} at profile {profile} ...")
-        before = time.monotonic()
-        output = notebooks.BUILD / "notebooks" / f"{name}.ipynb"
+        before, output = time.monotonic(), notebooks.BUILD / "notebooks" / f"{name}.ipynb"
         notebooks.execute(notebooks.FOLDER / f"{name}.py", output, {"profile": profile, **dict(parameters)})
         click.echo(f"    {time.monotonic() - before:.0f} s, {output.relative_to(ROOT)}")
     if every and profile == "quick":
@@ -183,10 +170,10 @@ def run(context, names, every, profile, parameters):
 
 
 @main.command()
-@option("--retrain", type=click.IntRange(1), metavar="N", help="Train N runs, drawn at random, again.")
+@option("--retrain", type=IntRange(1), metavar="N", help="Train N runs, drawn at random, again.")
 @option("--seed", type=int, help="Draw these runs again; a new seed is printed.")
-@option("--iterations", type=click.IntRange(1), help="Train only so many, compare the beginnings.")
-@records_option
+@option("--iterations", type=IntRange(1), help="Train only so many, compare the beginnings.")
+@own_records
 @click.pass_context
 def verify(context, retrain, seed, iterations, folder):
     """Check what is committed; retrain some runs.
@@ -204,9 +191,9 @@ def verify(context, retrain, seed, iterations, folder):
     store, fine = commands.store(folder), True
     for check in verify.checks(store):
         fine &= check.ok
-        click.echo(f"{commands.WORDS[check.ok]}  {check.name}: {check.detail}")
-        for line in "\n".join(check.problems).splitlines():
-            click.echo(f"       {commands.brief(line)}")
+        click.echo(f"{'ok   ' if check.ok else 'WRONG'}  {check.name}: {check.detail}")
+        for line in "\n".join(check.problems).splitlines():  # whole cells of notebooks fit no screen
+            click.echo(f"       {line if len(line) <= 300 else f'{line[:200]} ... {line[-80:]}'}")
     if retrain:
         seed = secrets.randbelow(2**32) if seed is None else seed
         fine &= commands.retrain(store, retrain, seed, iterations)
@@ -218,7 +205,7 @@ def verify(context, retrain, seed, iterations, folder):
 @click.argument("ids", nargs=-1, metavar="[CLAIM]...")
 @option("--rank", help="Only claims of this rank; A are the paper's central ones.")
 @option("--conditions", is_flag=True, help="Each condition: the paper's number, ours, the rule.")
-@json_option
+@as_json
 def claims(ids, rank, conditions, as_json):
     """Show the verdicts on the paper's claims.
 
@@ -233,9 +220,7 @@ def claims(ids, rank, conditions, as_json):
     if chosen := [commands.choose(name.upper(), ledger["claim"], "claim") for name in ids]:
         ledger = ledger[ledger["claim"].isin(chosen)]
     if rank:
-        ledger = ledger[
-            ledger["rank"] == commands.choose(rank.upper(), sorted(ledger["rank"]), "claim of rank")
-        ]
+        ledger = ledger[ledger["rank"] == commands.choose(rank.upper(), ledger["rank"], "claim of rank")]
     found = claims.compare(summaries.scored(commands.store(None).adopted()), ledger["claim"])
     verdicts = claims.verdicts(found)
     if as_json:

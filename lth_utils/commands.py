@@ -7,14 +7,12 @@ import ast
 import difflib
 import math
 import re
-import sys
 from functools import partial
 from pathlib import Path
 
 import click
 
 LONGEST_WITHOUT_BUDGET_HOURS = 12
-WORDS = {True: "ok   ", False: "WRONG"}
 
 # ---------------------------------------------------------------- reading
 
@@ -94,11 +92,6 @@ def show(table, as_json: bool = False) -> None:
         click.echo(table.to_string(index=False, na_rep="-", float_format="{:.5g}".format))
 
 
-def brief(line: str) -> str:
-    """A line that fits a screen: whole cells of notebooks do not."""
-    return line if len(line) <= 300 else f"{line[:200]} ... {line[-80:]}"
-
-
 # ---------------------------------------------------------------- plan and report
 
 
@@ -148,8 +141,6 @@ def adopt(store) -> None:
 
 def train(plan: list, store, device, count, budget, dry_run) -> None:
     """Train what is missing of a plan: say how long it takes, show progress, say what is left and why."""
-    from tqdm import tqdm
-
     from lth_utils import campaign, faults
     from lth_utils.experiments import runner
 
@@ -160,23 +151,20 @@ def train(plan: list, store, device, count, budget, dry_run) -> None:
     click.echo(f"{len(plan)} runs planned, {len(missing)} missing, {count} worker(s) on {device}")
     if not missing:
         return
-    options = {} if budget is None else {"budget": budget}
-    options["rate"] = _estimate(missing, store, count, device, limited=budget or dry_run)
+    rate, trained = _estimate(missing, store, count, device, limited=budget or dry_run), 0
     if dry_run:
         return
+
+    def tell(runs, line):
+        nonlocal trained
+        trained += runs
+        click.echo(f"[{trained} of {len(missing)}] {line}")
+
     execute = faults.execute if faulty else partial(campaign.train, device=device)
-    with tqdm(total=len(missing), desc="training", unit="run", disable=None) as bar:
-
-        def tell(runs, line):
-            bar.update(runs)
-            bar.write(line)
-            sys.stdout.flush()
-
-        execute(plan, store, workers=count, tell=tell, **options)
-    left = campaign.missing(plan, store)
-    click.echo(f"{len(missing) - len(left)} runs trained, {len(left)} left")
-    if left and budget is None:
-        click.echo("they wait for runs that are not in this plan or have diverged")
+    execute(plan, store, workers=count, tell=tell, rate=rate, budget=budget or math.inf)
+    left = len(campaign.missing(plan, store))
+    waiting = "; they wait for runs that are not in this plan or have diverged" if left and not budget else ""
+    click.echo(f"{len(missing) - left} runs trained, {left} left{waiting}")
 
 
 def _estimate(missing, store, workers, device, limited) -> float:
@@ -208,12 +196,11 @@ def retrain(store, count: int, seed: int, iterations: int | None) -> bool:
     frame, device, fine = store.rows(), campaign.default_device(), True
     drawn = spot_check.draw(frame, count, seed)
     click.echo(f"\nretraining {count} of {len(frame)} runs ({device}); --seed {seed} draws them again")
+    names = ("quantity", "recorded", "retrained", "difference", "tolerance", "outcome", "remark")
     for record in drawn:
-        click.echo(
-            f"{verify.describe(record)}: {spot_check.iterations_of(record, iterations):,} iterations ..."
-        )
+        length = spot_check.iterations_of(record, iterations)
+        click.echo(f"{verify.describe(record)}: {length:,} iterations ...")
         compared = spot_check.retrain(record, frame, store, count, iterations, device=device)
-        names = ("quantity", "recorded", "retrained", "difference", "tolerance", "outcome", "remark")
         show(pd.DataFrame([{name: getattr(one, name) for name in names} for one in compared]))
         fine &= all(one.outcome != "outside" for one in compared)
     return fine
@@ -224,26 +211,26 @@ def retrain(store, count: int, seed: int, iterations: int | None) -> bool:
 
 def conclude() -> str:
     """What all notebooks at profile quick found, and the page that shows it."""
-    from lth_utils import campaign, notebooks, records
+    from lth_utils import campaign, experiments, notebooks, records
     from lth_utils.notebooks import pages
 
-    seen = found(records.Store(campaign.QUICK_RECORDS).rows())
+    rows, plan = records.Store(campaign.QUICK_RECORDS).rows(), experiments.plan("lenet", "quick")
+    seen = found(rows[rows["run_key"].isin([run.key for run in plan])])
     page = pages.build(notebooks.BUILD / "html-quick", notebooks.BUILD, seen)
     return f"{seen}\n\nOpen {page} in a browser."
 
 
-def found(frame) -> str:
-    """Test accuracy of the smallest networks that a small run of Lenet made of every arm, beside the dense one."""
-    lenet = frame[
-        (frame["network"] == "lenet") & (frame["study"] == "paper") & (frame["procedure"] == "iterative")
-    ]
+def found(lenet) -> str:
+    """Test accuracy of the smallest networks of every arm, from records of Lenet, beside the dense one."""
+    lenet = lenet[lenet["procedure"] == "iterative"]
     last = lenet["pruning_round"].max()
-    accuracy = lenet[lenet["pruning_round"].isin([0, last])].groupby("arm")["test_accuracy_at_end"].mean()
-    percent = lenet.loc[lenet["pruning_round"] == last, "percent_remaining"].mean()
-    numbers = {arm: f"{100 * value:.1f} %" for arm, value in accuracy.items()}
+    smallest = lenet[lenet["pruning_round"] == last]
+    accuracy = (
+        100 * lenet[lenet["pruning_round"].isin([0, last])].groupby("arm")["test_accuracy_at_end"].mean()
+    )
     return (
         f"Lenet on MNIST, {lenet['training_iterations'].max():,} iterations, {lenet['trial'].nunique()} trials. "
-        f"Test accuracy with {percent:.1f} % of the weights: winning ticket {numbers['winning_ticket']}, "
-        f"reinitialised {numbers['random_reinit']}, random sparse network {numbers['random_sparsity']}. "
-        f"Dense network: {numbers['dense']}."
+        f"Test accuracy with {smallest['percent_remaining'].mean():.1f} % of the weights: "
+        f"winning ticket {accuracy['winning_ticket']:.1f} %, reinitialised {accuracy['random_reinit']:.1f} %, "
+        f"random sparse network {accuracy['random_sparsity']:.1f} %. Dense network: {accuracy['dense']:.1f} %."
     )

@@ -9,16 +9,7 @@ import pytest
 import synthetic
 from test_main import run
 
-from lth_utils import (
-    campaign,
-    claims,
-    commands,
-    experiments,
-    faults,
-    notebooks,
-    spot_check,
-    verify,
-)
+from lth_utils import campaign, claims, commands, experiments, faults, notebooks, spot_check, verify
 from lth_utils.experiments import costs, runner
 from lth_utils.records import Store
 
@@ -260,25 +251,18 @@ def test_data_are_named_with_their_sizes():
 
 
 def test_what_was_found_is_the_accuracy_of_the_smallest_networks_of_every_arm_beside_the_dense_one(committed):
+    def record(arm, pruning_round, accuracy, **more):
+        left = {"pruning_round": pruning_round, "percent_remaining": 100 / 2**pruning_round}
+        return synthetic.record(arm=arm, **left, test_accuracy_at_end=accuracy, **more)
+
     accuracy = {
         "winning_ticket": (0.97, 0.98),
         "random_reinit": (0.94, 0.95),
         "random_sparsity": (0.93, 0.91),
     }
-    rows = [synthetic.record(arm="dense", pruning_round=0, percent_remaining=100, test_accuracy_at_end=0.966)]
-    for arm, (first, second) in accuracy.items():
-        for trial, value in enumerate((first, second)):
-            for pruning_round in (1, 2):
-                one = {
-                    "arm": arm,
-                    "trial": trial,
-                    "pruning_round": pruning_round,
-                    "percent_remaining": 50 / pruning_round,
-                }
-                rows.append(
-                    synthetic.record(**one, test_accuracy_at_end=value if pruning_round == 2 else 0.1)
-                )
-    rows.append(synthetic.record(procedure="continued", pruning_round=2, test_accuracy_at_end=0.1))
+    rows = [record(arm, 2, accuracy[arm][trial], trial=trial) for arm in accuracy for trial in (0, 1)]
+    rows += [record(arm, 1, 0.1) for arm in accuracy] + [record("dense", 0, 0.966)]
+    rows.append(record("winning_ticket", 2, 0.1, procedure="continued"))
     committed.write(rows)
     assert commands.found(committed.rows()) == (
         "Lenet on MNIST, 200 iterations, 2 trials. Test accuracy with 25.0 % of the weights: winning ticket 97.5 %, "

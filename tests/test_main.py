@@ -69,7 +69,6 @@ def test_pages_notebooks_and_makefile_name_only_commands_that_can_be_read():
         ("train --trials 9", "its trials are 0 to 4"),
         ("train --trials one", "written like 0 or 0,1,2, not 'one'"),
         ("train --rounds -1", "-1 is not in the range"),
-        ("train --study faults --arms dense", "no --arms with --study faults"),
         ("train --budget soon", "written like 90s, 25m or 3h, not 'soon'"),
         ("train --workers 0", "0 is not in the range"),
         ("train --device abacus", "'abacus' cannot be used here"),
@@ -80,7 +79,7 @@ def test_pages_notebooks_and_makefile_name_only_commands_that_can_be_read():
         ("run", "which notebook?"),
         ("run 03 --all", "which notebook?"),
         ("run 05", "did you mean 05b, there are 00, 01"),
-        ("run 03 --profile quik", "'quik' is not one of 'report', 'quick', 'paper'"),
+        ("run 03 --profile quik", "no profile 'quik'; did you mean quick, there are report, quick, paper"),
         ("run 03 -p wave", "written like wave=1, not 'wave'"),
         ("run 02 -p wve=1", "no parameter wve; the notebook declares profile, wave"),
         ("verify --seed 1", "give --retrain 1 with them"),
@@ -154,19 +153,18 @@ def test_all_notebooks_run_after_the_data_are_there_and_say_what_was_found(execu
 def process(code):
     """A process that runs this code, in which `main` and `commands` are known."""
     preface = "import os, signal, sys; from lth_utils import commands; from lth_utils.__main__ import main; "
-    command = [sys.executable, "-c", preface + code]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-c", preface + code], cwd=ROOT, stderr=subprocess.PIPE, text=True)
 
 
 def test_help_answers_without_loading_torch():
-    done = process("main(['--help'], standalone_mode=False); sys.exit('torch' in sys.modules)")
-    assert done.returncode == 0 and all(f"\n  {name} " in done.stdout for name in COMMANDS)
+    assert (
+        process("main(['--help'], standalone_mode=False); sys.exit('torch' in sys.modules)").returncode == 0
+    )
 
 
 def test_the_package_can_be_run_and_a_typo_ends_with_status_2_and_a_suggestion():
-    done = subprocess.run(
-        [sys.executable, "-m", "lth_utils", "claim"], cwd=ROOT, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", "lth_utils", "claim"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (2, "") and "Did you mean 'claims'?" in done.stderr
     assert done.stderr.startswith("Usage: python -m lth_utils [OPTIONS] COMMAND")
 
@@ -178,9 +176,5 @@ def test_ctrl_c_ends_with_a_clear_word_and_a_status_of_its_own():
 
 
 def test_a_reader_that_closes_early_gets_no_complaint():
-    code = "main(['claims', '--help'])"
-    preface = "from lth_utils.__main__ import main; "
-    command = [sys.executable, "-c", f"{preface}{code}"]
-    started = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    started.stdout.close()
-    assert b"Traceback" not in started.stderr.read()
+    done = process("read, write = os.pipe(); os.close(read); os.dup2(write, 1); main(['claims', '--help'])")
+    assert (done.returncode, done.stderr) == (1, "")
