@@ -39,7 +39,7 @@ def nothing(tmp_path_factory):
 
 def test_the_readme_says_what_the_records_say_and_cog_mends_it_where_it_does_not(tmp_path):
     stale = re.sub(r"\d+ inconclusive", "61 inconclusive", README, count=1)
-    assert stale != README and README.count("[[[cog") == 3
+    assert stale != README and README.count("[[[cog") == 4
     (tmp_path / "README.md").write_text(stale, encoding="utf-8")
     Cog().callable_main(["cog", "--verbosity=0", "-r", str(tmp_path / "README.md")])
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == README, "run `make report`"
@@ -140,10 +140,10 @@ def test_every_network_scale_and_study_has_its_own_row_of_costs(monkeypatch):
     rows = [synthetic.record(cpu_seconds=3600.0, network=network, study=study) for network, study in kinds]
     monkeypatch.setattr(records, "read_adopted", lambda: pd.DataFrame(rows))
     shown = [line for line in front_page.costs().splitlines() if " paper |" in line]
-    assert [line.split(" | ")[:4] for line in shown] == [
-        ["| Conv-2", "paper", "paper", "2"],
-        ["| Lenet", "paper", "faults", "1"],
-        ["| Lenet", "paper", "paper", "1"],
+    assert [line.split(" | ")[:5] for line in shown] == [
+        ["| Conv-2", "paper", "paper", "processor cores", "2"],
+        ["| Lenet", "paper", "faults", "processor cores", "1"],
+        ["| Lenet", "paper", "paper", "processor cores", "1"],
     ]
 
 

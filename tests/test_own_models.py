@@ -13,11 +13,15 @@ import lth_utils
 from lth_utils import checks, reference, rewinding
 from lth_utils import masks as masking
 
-EXAMPLE = re.search(
-    r"## Take it to a model of your own.*?```python\n(.+?)```",
-    (lth_utils.ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"),
-    re.S,
-)[1]
+
+def example(page, title):
+    return re.search(
+        rf"## {title}.*?```python\n(.+?)```", (lth_utils.ROOT / page).read_text(encoding="utf-8"), re.S
+    )[1]
+
+
+EXAMPLE = example("CONTRIBUTING.md", "Take it to a model of your own")
+ON_THE_FRONT_PAGE = example("README.md", "On your own model")
 
 
 class Reader(nn.Module):
@@ -73,6 +77,15 @@ def given(name):
 def run(code, names):
     exec(compile(code, "CONTRIBUTING.md", "exec"), names)
     return names
+
+
+def test_the_example_of_the_front_page_prunes_a_network_ten_times(capsys):
+    done = run(ON_THE_FRONT_PAGE, given("Conv and BatchNorm"))
+    assert (
+        capsys.readouterr().out.splitlines()[-1]
+        == f"{masking.density(done['ticket'].masks):.1%} of the weights left"
+    )
+    checks.masked_weights_are_zero(done["model"], done["ticket"].masks)
 
 
 @pytest.mark.parametrize("name", MODELS)

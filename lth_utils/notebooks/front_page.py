@@ -2,13 +2,40 @@
 
 import json
 
-import pandas as pd
-
 from lth_utils import ROOT, claims, paper, records
 from lth_utils.notebooks import summaries
 from lth_utils.notebooks.summaries import Table
 
 UNDECIDED = ("not run", "reduced scale")
+ANSWER = (("lenet", 7), ("lenet", 15), ("conv2", 7), ("conv2", 14))  # P_m about 21 % and 4 %
+ANSWER_HEADS = {
+    "dense": "dense network",
+    "winning_ticket": "winning ticket",
+    "random_reinit": "its mask, new weights",
+    "random_sparsity": "random mask and weights",
+}
+
+
+def answer() -> str:
+    """Tickets beside their dense network and both controls: accuracy where validation loss is lowest, and when that is."""
+    runs, rows = summaries.scored(records.read_adopted()), []
+    runs = runs[(runs["variant"] == "") & (runs["procedure"] == "iterative")]
+    for network, pruning_round in ANSWER:
+        mine = runs[(runs["network"] == network) & runs["pruning_round"].isin([0, pruning_round])]
+        trials = (
+            mine.groupby(["arm", "trial"])
+            .mean(numeric_only=True)
+            .groupby("arm")
+            .mean()
+            .loc[list(ANSWER_HEADS)]
+        )
+        kept = f"{trials['percent_remaining']['winning_ticket']:.1f} %"
+        cells = [
+            f"{100 * row.test_accuracy_at_early_stop:.2f} % at {row.early_stop_iteration:,.0f}"
+            for row in trials.itertuples()
+        ]
+        rows.append((paper.NETWORK_LABELS[network], kept, *cells))
+    return Table(("network", "weights left", *ANSWER_HEADS.values()), rows).markdown()
 
 
 def verdicts() -> str:
@@ -34,28 +61,19 @@ def verdicts() -> str:
 
 
 def costs() -> str:
-    """What the adopted runs cost, and what they were trained on."""
-    runs = records.read_adopted()
-    rows = [
-        (paper.NETWORK_LABELS[network], scale, study, *summaries.costs(group))
-        for (network, scale, study), group in runs.groupby(["network", "scale", "study"])
-    ]
-    table = Table(("network", "scale", "study", *summaries.COST_HEADS), rows).markdown()
-    return f"{table}\n\nTrained on: {'; '.join(sorted(set(runs['device'])))}."
+    """What the adopted runs cost, per scale and study, and what they were trained on."""
+    runs, rows = records.read_adopted(), []
+    kinds = ["study", "scale", runs["network"] == "lenet", runs["device"].str[:3]]
+    for (study, scale, _, device), group in runs.groupby(kinds):
+        names = ", ".join(paper.NETWORK_LABELS[network] for network in sorted(set(group["network"])))
+        where = "processor cores" if device == "cpu" else group["device"].iloc[0]
+        rows.append((names, scale, study, where, *summaries.costs(group)))
+    return Table(("networks", "scale", "study", "on", *summaries.COST_HEADS), sorted(rows)).markdown()
 
 
 def bench() -> str:
-    """Milliseconds per network and iteration of every case of `make bench`, and the machine that they belong to."""
+    """The ratios of `make bench`, and the machine that they belong to."""
     measured = json.loads((ROOT / "figures" / "bench.json").read_text(encoding="utf-8"))
-    rows = []
-    for (network, case), cells in pd.DataFrame(measured["rows"]).groupby(["network", "case"], sort=False):
-        each = zip(cells["milliseconds"], cells["stack"], cells["percent_remaining"])
-        times = ", ".join(f"{time:.3g} ({stack} at {percent:.3g} %)" for time, stack, percent in each)
-        rows.append((paper.NETWORK_LABELS[network], case, times))
-    heads = ("network", "case", "ms per network and iteration (networks at once, at P_m)")
     where = measured["machine"]
-    machine = (
-        f"{where['processor']}, {where['cores']} cores, {where['threads']} thread(s), torch {where['torch']}"
-    )
     ratios = "; ".join(f"{name} {ratio:.2f}" for name, ratio in measured["ratios"].items())
-    return f"{Table(heads, rows).markdown()}\n\nRatios of this run: {ratios}.\nMeasured on: {machine}."
+    return f"{ratios} ({where['processor']}, {where['cores']} cores, torch {where['torch']})."
