@@ -19,13 +19,9 @@
 # **Question.** Take a small share of a network's weights. Does it matter *which* weights, as long as there are
 # equally many in every layer?
 #
-# **Paper.** Figure 1, the one on its first page: early-stop iteration and test accuracy there, of winning tickets
-# (solid) and of randomly sampled sparse networks (dashed there, dotted here), for Lenet on MNIST and Conv-2, Conv-4
-# and Conv-6 on CIFAR-10.
+# **Paper.** Figure 1, on its first page. **Claims tested.** C01 to C04 of the ledger.
 #
-# **Claims tested.** C01 to C04 of the ledger, which was written down before anything was trained.
-#
-# **If false we expect** solid and dotted lines to fall together, or both to stay up.
+# **If false we expect** winning tickets and random sparse networks of the same size to learn alike.
 
 # %% tags=["parameters"]
 # "report": read committed records | "quick": train at laptop scale | "paper": train what is missing, then report
@@ -36,64 +32,126 @@ conv4 = "reduced 1"
 conv6 = "reduced 1"
 
 # %%
-from lth_utils import campaign, claims, experiments, networks, notebooks, paper, plots
-from lth_utils import masks as masking
-from lth_utils.plots import comparisons
+import inspect
+
+import numpy as np
+import torch
+
+from lth_utils import (
+    campaign,
+    data,
+    experiments,
+    masks,
+    networks,
+    notebooks,
+    paper,
+    plots,
+    reference,
+    rewinding,
+)
+from lth_utils.notebooks import summaries
 
 print(notebooks.check_profile(profile))
-compared = profile != "quick"  # numbers of laptop scale are compared with no claim
-mark = "" if compared else comparisons.LAPTOP
-section_2 = experiments.lenet_wave(wave) if compared else experiments.lenet_quick()
+plan = experiments.lenet_wave(wave) + experiments.named_waves(conv2=conv2, conv4=conv4, conv6=conv6)
+small, few, opened = {"lenet": 12, "conv2": 14}, [80.0, 51.3, 21.1, 7.0, 3.6, 1.9], (7, 12, 15)
+whose = "committed records"
+if profile == "quick":
+    plan, small, few, opened = experiments.lenet_quick(), {"lenet": 3}, [50.1, 25.1, 12.6], (1, 2, 3)
+    whose = "on your machine, at laptop scale"
 arms = ("dense", "winning_ticket", "random_sparsity")
-section_3 = experiments.named_waves(conv2=conv2, conv4=conv4, conv6=conv6) if compared else []
-plan = [run for run in [*section_2, *section_3] if run.arm in arms and run.procedure == "iterative"]
+plan = [run for run in plan if run.arm in arms and run.procedure == "iterative"]
 runs = campaign.obtain([run for run in plan if run.variant != experiments.FLOAT32], profile)
-lenet = [run for run in plan if run.network == "lenet"]
 
 # %% [markdown]
-# ## Protocol
+# ## The algorithm: train, prune, reset, repeat
 #
-# A winning ticket is found by *iterative magnitude pruning* (Section 1 of the paper):
-#
-# 1. draw initial weights and train the dense network;
-# 2. in every layer prune the smallest fifth of the surviving weights, in convolutions and the output layer a tenth
-#    (Conv-6's convolutions: 15 %);
-# 3. set the survivors back to the very values that they were drawn with;
-# 4. train again, and go back to 2 until hardly a weight is left.
-#
-# A *random sparse network* has as many weights in every layer, at places that were drawn by lot, and starts from
-# initial weights of its own. Both train as the dense network did. The ticket and the random network of a round see the
-# same images in the same order; every round draws a new order.
-#
-# | setting | paper | ours | why |
-# |---|---|---|---|
-# | Lenet: network, optimizer, length | Figure 2 | the same | notebook 01 checks sizes, initial weights and pixel scaling |
-# | trials | 5 tickets, 10 random networks (Figure 1) | printed below | computing time: two random networks per trial at seven rungs, one elsewhere |
-# | Conv-2 | 20,000 iterations, 5 trials, arithmetic not stated | the same in bfloat16 | speed; trained on a GPU, notebook 04 has the details |
-# | Conv-4, Conv-6 | 25,000 and 30,000 iterations, 5 trials | 6,000 and 8,000 iterations in bfloat16, 1 trial | computing time |
-# | rate of Conv-6's convolutions | 10 % in Figure 1, 15 % elsewhere | 15 % | the variant with 10 % awaits a GPU |
-# | equal counts per layer | not stated for random networks | yes | the paper's points lie on the tickets' ladder |
-# | rungs | every round | Lenet: every round; Conv-2: tickets of 17 rounds, random networks at two rungs; Conv-4 and Conv-6: tickets to 9 %, random networks there | computing time |
-#
-# Percent of weights remaining (P_m) counts weights, never biases. Early stop is read off afterwards: the evaluation
-# with the lowest validation loss. Nothing stops early.
+# A *winning ticket* is found in *rounds*. Round 0 trains the dense network. Each further round prunes the smallest of
+# the trained weights, sets the others back to the values that they were first drawn with, and trains again. All of it
+# is this function; `train` is whatever trains a network:
 
 # %% tags=["nbval-check-output"]
-for (network, variant, arm), group in runs.groupby(["network", "variant", "arm"], sort=False):
-    rungs, trials = group["pruning_round"].nunique(), group["trial"].nunique()
-    what = " ".join(filter(None, [paper.NETWORK_LABELS[network], variant, arm]))
-    lowest = group["percent_remaining"].min()
-    print(f"{what}: {trials} trial(s) at {rungs} rung(s), down to {lowest:.2f} %{mark}")
-changed = sorted(filter(None, set(runs["protocol_differences"])))
-print("differences from the paper's protocol:", *changed or ["none"], sep="\n    ")
-print("diverged runs:", int(runs["diverged"].sum()))
+print(inspect.getsource(reference.iterative_pruning))
 
 # %% [markdown]
-# ## Figure 1
+# Here it runs on MNIST: a Lenet (784, 300, 100 and 10 units), 300 iterations per round, half of the weights pruned
+# after each. It computes in double precision, so that every machine gets the same masks.
+
+# %%
+protocol, digits = paper.protocol("lenet"), data.load("mnist")
+order = data.DataOrder(0, len(digits.train_labels))
+initial = {name: value.double() for name, value in networks.initial_weights("lenet", seed=0).items()}
+
+
+def train(weights, masks):
+    live = {name: value.requires_grad_() for name, value in weights.items()}
+    optimizer = torch.optim.Adam(live.values(), lr=protocol.learning_rate)
+    for _ in range(300):
+        batch = order.take(protocol.batch_size)
+        pixels = data.scale_pixels(digits.train_images[batch], protocol.pixel_scaling).double()
+        reference.masked_step("lenet", live, masks, optimizer, pixels, digits.train_labels[batch])
+    return live
+
+
+tickets = list(reference.iterative_pruning(initial, train, rates=0.5, rounds=4))
+
+# %%
+first = {kind: [] for kind in ("starts from", "trained", "all units")}
+unit = np.argmax([int(row.sum()) for row in tickets[-1].masks["fc1.weight"]])
+for ticket in tickets:
+    first["starts from"].append(ticket.first_weights["fc1.weight"][unit])
+    first["trained"].append(ticket.final_weights["fc1.weight"][unit])
+    first["all units"].append(ticket.masks["fc1.weight"].double().mean(0))
+pictures = [127.5 + 127.5 * image / image.abs().max() for kind in first for image in first[kind]]
+pictures[-len(tickets) :] = [255 * image for image in first["all units"]]
+shares = [f"{100 * masks.density(ticket.masks):.1f} %" for ticket in tickets]
+titles = [f"round {number}: {share}\nstarts from" for number, share in enumerate(shares)]
+titles += [kind for kind in ("trained", "all units") for _ in tickets]
+shown = np.stack([picture.reshape(28, 28).numpy().astype("uint8") for picture in pictures])
+figure, table = plots.gallery(shown, titles, columns=len(tickets))
+alt = "Five rounds of one unit of the first layer: fewer weights each time, at the values that they had at first."
+plots.save(figure, table, "02_algorithm", profile, alt=alt)
+
+# %% [markdown]
+# *Top: the weights of one hidden unit, a pixel each, as a round starts (grey: zero, so pruned). Middle: the same after
+# training. To the right of it the smaller half is gone, the larger half back at its first value. Bottom: how many of
+# the 300 units keep a weight at each pixel (black: all).* The percent of weights remaining is called **P_m**.
+
+# %% tags=["nbval-check-output"]
+lot = masks.random_like(tickets[-1].masks, np.random.Generator(np.random.PCG64(0)))
+others = {name: value.double() for name, value in networks.initial_weights("lenet", seed=1).items()}
+by_lot = train(rewinding.rewind(others, lot), lot)
+pixels = data.scale_pixels(digits.validation_images, protocol.pixel_scaling).double()
+trained = {f"round {ticket.pruning_round}": ticket.final_weights for ticket in tickets}
+for (name, weights), share in zip((trained | {"by lot": by_lot}).items(), [*shares, shares[-1]], strict=True):
+    accuracy = reference.measure("lenet", weights, pixels, digits.validation_labels)[1]
+    print(f"{name}: P_m {share:>7}, validation accuracy {100 * accuracy:.1f} %")
+
+# %% [markdown]
+# The last line is a *random sparse network*: as many weights in every layer as the last ticket, at places drawn by lot,
+# from initial weights of its own. This is the comparison of Figure 1, whose networks train for much longer.
 #
-# Look at the left column first. From the dense network at the left edge, follow the solid line to the right while
-# weights disappear: it first comes *down*, stays below the dense network until a few percent are left, and then climbs.
-# The dotted line rises from half the weights on, until it reaches the length of the run.
+# ## The answer
+#
+# *Early-stop* is the iteration with the lowest validation loss, found afterwards: nothing stops early.
+
+# %% tags=["nbval-check-output"]
+names = {
+    "winning_ticket": "winning tickets",
+    "random_sparsity": "random sparse networks",
+    "dense": "dense networks",
+}
+for network, pruning_round in small.items():
+    print(f"{paper.NETWORK_LABELS[network]}, {whose}; lowest validation loss, and test accuracy there:")
+    mean = runs[runs["network"] == network].groupby(["arm", "pruning_round"]).mean(numeric_only=True)
+    for arm, name in names.items():
+        row = mean.loc[arm, 0 if arm == "dense" else pruning_round]
+        there = f"iteration {row['early_stop_iteration']:>6,.0f}, {100 * row['test_accuracy_at_early_stop']:.2f} %"
+        print(f"    {name + ',':<24} {row['percent_remaining']:5.1f} % of the weights: {there}")
+
+# %% [markdown]
+# So it matters which weights are kept and what they start from: tickets learn sooner than the dense network and as
+# well, or better; random sparse networks of the same size learn later and less. (All text from here on speaks of the
+# committed records, which profile "report" reads.)
 
 # %%
 figure, table = plots.figure("1", runs)
@@ -104,141 +162,138 @@ alt = (
 plots.save(figure, table, "02_figure_1", profile, alt=alt)
 
 # %% [markdown]
-# *Top: early-stop iteration. Bottom: test accuracy at early-stop; its axis is cut. Lines: mean over trials; bars:
-# minimum to maximum, as in the paper; faint dots: single trials (two random networks of one, at seven rungs of Lenet,
-# count as their mean); black square: the dense network. Grey: the paper's
-# own means and bars, digitized. Triangle: in at least one trial the minimum is at the last evaluation, only a bound.
-# "Scale reduced": shorter runs, see the table above. Ours: five trials of Lenet and Conv-2, one of Conv-4 and Conv-6,
-# which therefore have no bars; the paper: five, ten of random networks. Names stand where the paper's tickets end.*
+# *Figure 1. Top: early-stop iteration. Bottom: test accuracy there; its axis is cut. Solid: winning tickets; dotted:
+# random sparse networks; black square: dense. Lines: means over trials (independent initial weights); bars: minimum to
+# maximum; faint dots: single trials; grey: the paper's own curves. Triangle: in a trial the minimum is at the last
+# evaluation, so that the mean is a bound. Left: Lenet, five trials of the paper's length. Right: Conv-2, the same;
+# Conv-4 and Conv-6 at scale "reduced", a quarter as long, one trial: no verdict rests on them. Names stand where the
+# paper's tickets end.*
 #
-# The same at some rungs. A dash: this arm was not trained there; of the paper's Conv-6, whose Figure 1 has another
-# ladder, no point but the dense one lies on ours. Notebook 04 sets Conv-6 beside Figure 5, which has our ladder.
+# Look at the left column. From the dense network follow the solid line to the right, as weights go: it first comes
+# *down*, stays below the dense network until a few percent are left, and then climbs. The dotted line rises from half of
+# the weights on, until it reaches the length of the run.
+#
+# ## Protocol
+#
+# Each round prunes a fifth of the surviving weights of
+# every layer, a tenth in the output layer and in convolutions (Conv-6's: 15 %). P_m counts weights, never biases. A
+# ticket and the random network of the same round and trial see the same images in the same order; every round draws a
+# new order.
+#
+# | setting | paper | ours | why |
+# |---|---|---|---|
+# | Lenet: network, optimizer, length | Figure 2 | the same | pixel scaling, which the paper leaves open: notebook 01 |
+# | trials | 5 tickets, 10 random networks | printed below | computing time |
+# | Conv-2 | 20,000 iterations, 5 trials, arithmetic not stated | the same, in bfloat16 | speed; notebook 04 |
+# | Conv-4, Conv-6 | 25,000 and 30,000 iterations, 5 trials | 6,000 and 8,000, in bfloat16, 1 trial | computing time |
+# | rate of Conv-6's convolutions | 10 % in Figure 1, 15 % elsewhere | 15 % | the variant with 10 % awaits a GPU |
+# | equal counts per layer | not stated for random networks | yes | the paper's points lie on the tickets' ladder of P_m |
 
 # %% tags=["nbval-check-output"]
-rungs = {"lenet": [100, 80.0, 51.3, 21.1, 7.0, 3.6, 1.9, 0.96, 0.5], "conv2": [100, 51.4, 21.2, 8.81, 4.58]}
-rungs |= {"conv4": [100, 43.6, 19.6, 9.18], "conv6": [100, 46.5, 21.9, 8.74]}
-for network, targets in rungs.items() if compared else [("lenet", [100, 50.1, 25.1, 12.6])]:
-    print(plots.rungs(table[table["network"] == network], targets), end="\n\n")
+for (network, arm), group in runs.groupby(["network", "arm"], sort=False):
+    rungs, trials = group["pruning_round"].nunique(), group["trial"].nunique()
+    what = f"{paper.NETWORK_LABELS[network]} {arm.replace('_', ' ')}, scale {group['scale'].iloc[0]}"
+    print(f"{what}: {trials} trial(s), {rungs} P_m down to {group['percent_remaining'].min():.2f} %")
+print("diverged runs:", int(runs["diverged"].sum()))
 
 # %% [markdown]
 # ## Trial by trial
 #
-# Means can hide a lucky trial. A ticket and the random network of the same trial saw the same images in the same
-# order, so we subtract within each trial: below zero on the left the ticket stops earlier, above zero on the right it
-# is more accurate. This is Lenet down to 1.9 %, below which the differences in accuracy dwarf these; notebook 04 does
-# the same for convolutional networks.
+# Means can hide a lucky trial, so we subtract within each trial of Lenet: below zero on the left the ticket stops
+# earlier, above zero on the right it is more accurate. Notebook 04 does the same for Conv-2.
 
 # %%
-pairs = [
-    ("early_stop_iteration", "winning_ticket", "random_sparsity"),
-    ("test_accuracy_at_early_stop", "winning_ticket", "random_sparsity"),
-]
+metrics = ("early_stop_iteration", "test_accuracy_at_early_stop")
+pairs = [(metric, "winning_ticket", "random_sparsity") for metric in metrics]
 large_enough = runs["network"].eq("lenet") & runs["percent_remaining"].gt(1.8)
 figure, differences = plots.difference_panels(runs[large_enough], pairs)
 alt = "Ticket minus random sparse network within each trial: stops earlier and is more accurate, more so when sparser."
 plots.save(figure, differences, "02_ticket_minus_random", profile, alt=alt)
 
 # %% [markdown]
-# *Small dots, set to the right of their rung: the five trials, several random networks of one as their mean. Circle and
-# bar: their mean and its 95 % t-interval, not minimum and maximum.*
+# *Small dots, set to the right: single trials, several random networks of one as their mean. Circle and bar: mean and
+# 95 % t-interval. Below 1.9 % (not drawn) the differences in accuracy dwarf these.*
 
 # %% tags=["nbval-check-output"]
-print(plots.intervals(differences, [80.0, 51.3, 21.1, 7.0, 3.6, 1.9] if compared else [50.1, 25.1, 12.6]))
-small = runs[runs["network"].eq("lenet") & runs["percent_remaining"].lt(21.2)]
+print(plots.intervals(differences, few))
+deep = runs[runs["network"].eq("lenet") & runs["percent_remaining"].lt(21.2)]
 for when in ("at_early_stop", "at_end"):
-    by_arm = small.pivot_table(
-        index=["pruning_round", "trial"], columns="arm", values=f"test_accuracy_{when}"
+    by_arm = deep.pivot_table(["test_accuracy_" + when], ["pruning_round", "trial"], "arm").droplevel(
+        0, axis=1
     )
-    gain = (by_arm["winning_ticket"] - by_arm["random_sparsity"]).dropna()
-    ahead = f"{(gain > 0).sum()} of {len(gain)} pairs"
-    print(f"at most 21.1 %, {when.replace('_', ' ')}: the ticket is more accurate in {ahead}{mark}")
-    for (pruning_round, trial), points in (100 * gain[gain <= 0]).items():
-        print(f"    not in round {pruning_round} of trial {trial}: {points:+.2f} pp")
-    assert compared or (gain > 0).all()
+    ahead = (by_arm["winning_ticket"] - by_arm["random_sparsity"]).dropna() > 0
+    print(f"\nP_m up to 21.1 %, {when.replace('_', ' ')}: the ticket is more accurate", end=" ")
+    print(f"in {ahead.sum()} of {len(ahead)} pairs", end="")
 
 # %% [markdown]
 # ## What do random networks waste?
 #
-# Lenet's two networks have equally many weights in the first layer. Each picture counts, for every pixel of the image,
-# how many of them start there; the darker, the more. Random places are even by construction. Look where the
-# ticket's are.
+# How many weights of Lenet's first layer start at each pixel; the darker, the more. A pixel that is black in every
+# training image is never lit: a weight that hangs on it is lost, and no gradient moves it. Tickets give these weights
+# up, as the others outgrow them. Random networks keep their share.
 
 # %%
-kept, shown = campaign.chain(profile), (7, 12, 15) if compared else (1, 2, 3)
-examples = [run for run in lenet if run.trial == run.replicate == 0 and run.pruning_round in shown]
-masks = [experiments.starting_point(run, kept)[1] for run in examples]
-counts = [mask["fc1.weight"].sum(0).reshape(28, 28) for mask in masks]
+kept = campaign.chain(profile)
+lenet = [run for run in plan if run.network == "lenet" and run.trial == run.replicate == 0]
+chosen = [run for run in lenet if run.pruning_round in opened]
+first_masks = [experiments.starting_point(run, kept)[1] for run in chosen]
+counts = [mask["fc1.weight"].sum(0) for mask in first_masks]
 titles = [
-    f"{run.arm.replace('_', ' ')}\n{100 * masking.density(mask):.1f} %"
-    for run, mask in zip(examples, masks, strict=True)
+    f"{run.arm.replace('_', ' ')}\n{100 * masks.density(mask):.1f} %"
+    for run, mask in zip(chosen, first_masks)
 ]
-figure, table = plots.gallery([(255 * count / count.max()).byte().numpy() for count in counts], titles)
+pictures = [(255 * count / count.max()).byte().numpy().reshape(28, 28) for count in counts]
+figure, table = plots.gallery(pictures, titles)
 alt = "First-layer weights per pixel: tickets leave the pixels that are never lit, random networks are spread evenly."
 plots.save(figure, table, "02_input_pixels", profile, alt=alt)
 
-# %% [markdown]
-# *Trial 0; every picture has its own scale. A pixel that is black in every training image sends no signal: whatever
-# weights a network keeps there are lost to it.*
-
 # %% tags=["nbval-check-output"]
-dense = next(run for run in lenet if run.arm == "dense" and run.trial == 0)
-initial = networks.initial_weights("lenet", dense.seeds["init"])["fc1.weight"]
-unlit = (kept.dense_weights(dense)["fc1.weight"] == initial).all(dim=0)  # training never moved a weight there
-print(f"never lit: {int(unlit.sum())} of {unlit.numel()} pixels")
+dense = next(run for run in lenet if run.arm == "dense")
+at_first = networks.initial_weights("lenet", dense.seeds["init"])["fc1.weight"]
+unlit = (kept.dense_weights(dense)["fc1.weight"] == at_first).all(
+    dim=0
+)  # training never moved a weight there
+print(
+    f"trial 0, {whose}: {int(unlit.sum())} of {unlit.numel()} pixels are never lit; of the first layer start there"
+)
 for title, count in zip(titles, counts, strict=True):
-    share = count.flatten()[unlit].sum() / count.sum()
-    print(f"{title.replace(chr(10), ' at '):<26}{100 * share:5.1f} % of its first layer starts there{mark}")
+    print(f"{title.replace(chr(10), ' at '):<26}{100 * count[unlit].sum() / count.sum():5.1f} %")
 
 # %% [markdown]
 # ## Claims C01 to C04
 #
-# Each condition of the ledger, its rule, the paper's number and ours: mean with its 95 % interval over trials. A
-# claim is *reproduced* when every condition is met; a straddling interval is *inconclusive*. A smallest P_m of Conv-2,
-# Conv-4 or Conv-6 is the last rung that was trained: an upper bound. Numbers of Conv-4 and Conv-6 are of reduced scale
-# and get no verdict.
+# Per claim and network: is its *direction* shown (95 % interval on the claim's side of no effect), does its *size*
+# agree with the paper's plot within both errors, and the verdict of the frozen rule on the whole claim. Notebook 00
+# explains the three; `python -m lth_utils claims C01 --conditions` prints every number. Conv-4 and Conv-6, of reduced
+# scale, get no verdict.
 
 # %% tags=["nbval-check-output"]
-comparison = claims.compare(runs, ["C01", "C02", "C03", "C04"]) if compared else None
-print(claims.comparison_text(comparison) if compared else "numbers of laptop scale decide no claim")
+judged = runs[:0] if profile == "quick" else runs  # runs of laptop scale decide nothing
+for row in summaries.per_claim(summaries.conditions(judged, ["C01", "C02", "C03", "C04"])).itertuples():
+    label = paper.NETWORK_LABELS[row.network]
+    print(f"{row.claim} {label}: direction {row.direction}; size {row.size}; frozen verdict {row.verdict}")
 
 # %% [markdown]
 # ## Discussion
 #
-# *What agrees.* Lenet's solid and dotted lines part as the paper's do. With two thirds of the weights or more nothing
-# separates the two kinds in accuracy and little does in speed. From half on tickets stop earlier and, on average, gain
-# a little accuracy, which five trials do not settle (notebook 03); random networks stop later and lose accuracy. At a
-# fifth of the weights and below, down to the last rung, every ticket of Lenet is more accurate at early-stop than the
-# random network of its own trial, and at the end in all pairs but one: there a ticket's accuracy dips late (notebook
-# 03). From two to about half a percent random networks improve until late in the run, as the paper's do. Below that
-# some stop early, ours and the paper's, having learned next to nothing, while tickets still read most digits; and the
-# tickets' own early-stop iteration scatters over half of the run and more.
+# *What agrees.* With two thirds of the weights or more hardly anything separates the two kinds. From half on tickets
+# stop earlier, random networks later and less accurate. At a fifth of the weights and below every ticket of Lenet is
+# more accurate at early-stop than the random network of its own trial. Below half a percent some random networks stop
+# early, ours and the paper's, having learned next to nothing, while tickets still read most digits.
 #
-# *What is left open.* The ratios of C01 divide by the dense early-stop iteration, and that number scatters so widely
-# between trials that five cannot bound the ratio; notebook 03 shows the scatter. The estimates lie on the right side of
-# their bounds and below the paper's plot, because our dense networks stop later than its do; the paper's ratios lie
-# inside our intervals. The ten dense trials that are planned are fewer than the numbers printed above.
+# *Conv-2* shows the same at the paper's length: at a fifth and at a twentieth of the weights tickets stop several times
+# earlier in every trial. In accuracy the two are nearly level at a fifth, as in the paper's plot, and more than two
+# points apart at a twentieth.
 #
-# *Conv-2* shows the same at the paper's length, in every trial: at a fifth and at a twentieth of the weights tickets stop
-# several times earlier than random sparse networks. In accuracy at early-stop the two are nearly level at a fifth, as in
-# the paper's plot, and more than two points apart at a twentieth.
-#
-# *Not decided.* The conditions on Conv-4 and Conv-6. They have one trial of reduced length, with random networks at 9 %
-# alone. There tickets stop several times earlier, and are more accurate, Conv-6's by more than ten points; but the
-# paper's random networks of that size stop after our runs end.
-#
-# *Why do Lenet's random networks fall behind?* A part of their first layer hangs on pixels that are never lit. Tickets
-# had such weights too, as initial values that no gradient ever moved, and pruning by magnitude cleared them away as the
-# others grew. That is a real waste but a small one: less than what a single round of pruning removes. So the rest lies
-# in which other weights are kept, here and in later layers, and in the values they start from. Notebook 03 keeps the
-# places and draws the values anew.
+# *What is open.* C01 divides by the dense early-stop iteration, which scatters widely between trials; so the direction
+# is clear and the size is not. Conv-4 and Conv-6 point the same way at reduced length and decide nothing. Why random
+# networks fall behind: the pixels that are never lit explain less than one round of pruning does. The rest lies in
+# which other weights are kept, and in the values they start from; notebook 03 keeps the places and draws the values
+# anew.
 #
 # **We saw**
 #
-# - Lenet's tickets and random networks, of equal size in every layer and trained alike, differ in accuracy at
-#   early-stop in every trial at every rung from a fifth of the weights on;
-# - the gap grows as weights go, in speed down to about one percent, in accuracy further; it shows in speed first;
-# - in the trial that we opened, its tickets give up the pixels that are never lit, its random networks keep their share
-#   of weights there;
-# - tickets of Conv-2, too, in five trials of the paper's length, stop sooner than random networks at both rungs, and are
-#   more accurate at a twentieth of the weights; at reduced scale so does the one ticket of Conv-4 and Conv-6 at 9 %;
-# - the paper's own curves, means and bars, drawn in grey behind ours.
+# - the algorithm, in one function, find on MNIST a ticket that random weights of the same number do not match;
+# - Lenet's and Conv-2's tickets learn sooner and better than random sparse networks of equal size, more so the sparser;
+# - tickets give up the pixels that are never lit, random networks keep weights there;
+# - the paper's own curves, in grey, behind ours.

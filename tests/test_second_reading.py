@@ -131,6 +131,7 @@ def test_sizes_are_compared_as_welch_does(truth):
         )
         assert (found["size"] == "differs") == (welch.pvalue < 0.05)
         assert found["difference"] == pytest.approx(shift)
+        assert found["theirs_half"] == pytest.approx(stats.t.ppf(0.975, runs - 1) * error)
 
 
 def test_the_plotted_numbers_are_those_of_the_ledger():

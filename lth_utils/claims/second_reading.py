@@ -119,21 +119,27 @@ def holm(p_values: pd.Series) -> pd.Series:
 
 
 def size(condition: pd.Series, sample: Sample, points: pd.DataFrame) -> dict:
-    """Ours minus the paper's plotted number, half of its 95 % interval (Welch), and whether they agree.
+    """The paper's plotted number, ours minus it, half of their 95 % intervals (Welch), and whether they agree.
 
     Blank for what the plots over P_m do not show with bars, for geometric means, and for censored readings.
     """
     theirs, errors = plotted(condition, points)
     if math.isnan(theirs) or sample.scale == "log" or sample.open_low or sample.open_high:
-        return {"theirs": math.nan, "difference": math.nan, "half_width": math.nan, "size": ""}
+        names = ("theirs", "theirs_half", "difference", "half_width")
+        return dict.fromkeys(names, math.nan) | {"size": ""}
     ours = claims.interval_of(sample)
-    errors = [(ours.spread / math.sqrt(ours.trials), ours.trials), *errors]
-    variance = sum(error**2 for error, _ in errors)
-    freedom = variance**2 / sum(error**4 / (count - 1) for error, count in errors)
-    half = float(stats.t.ppf(1 - LEVEL / 2, freedom)) * math.sqrt(variance)
+    half = _half_width([(ours.spread / math.sqrt(ours.trials), ours.trials), *errors])
     difference = ours.estimate - theirs
     word = "agrees" if abs(difference) <= half else "differs"
-    return {"theirs": theirs, "difference": difference, "half_width": half, "size": word}
+    found = {"theirs": theirs, "theirs_half": _half_width(errors)}
+    return found | {"difference": difference, "half_width": half, "size": word}
+
+
+def _half_width(errors):
+    """Half of the 95 % interval of a sum of means with these (standard errors, runs), after Welch and Satterthwaite."""
+    variance = sum(error**2 for error, _ in errors)
+    freedom = variance**2 / sum(error**4 / (count - 1) for error, count in errors)
+    return float(stats.t.ppf(1 - LEVEL / 2, freedom)) * math.sqrt(variance)
 
 
 def plotted(condition: pd.Series, points: pd.DataFrame) -> tuple[float, list[tuple[float, int]]]:

@@ -7,16 +7,20 @@ paper's numbers from its two tables. Knows no file but the folder of notebooks, 
 import html
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from lth_utils import ROOT, claims, paper, plots
+from lth_utils.claims import second_reading
 from lth_utils.claims.curves import curve_score
 from lth_utils.plots import printed, style, tables
 
 NAMES = paper.NETWORK_LABELS | {"vgg19": "VGG-19", "resnet18": "Resnet-18"}  # the ledger speaks of these too
+ADDED = ("direction", "p", "holm", "theirs", "theirs_half", "difference", "half_width", "size")
+ADDED += ("inside", "equivalent", "plot_inside")
+WORDS = ("shown", "open", "against", "agrees", "differs")
 COST_HEADS = ("runs", "diverged", "million iterations", "wall hours", "processor hours")
 LINK = re.compile(r"\[([^\]]*)\]\(([^)]*)\)")  # the only markup of a cell
 
@@ -82,6 +86,41 @@ def counts_text(comparison: pd.DataFrame) -> str:
     count = Counter(claims.verdicts(comparison)["verdict"])
     said = {word: word for word in claims.VERDICTS} | {"reduced scale": "run at reduced scale only"}
     return ", ".join(f"{count[word]} {said[word]}" for word in said if count[word] or word != "reduced scale")
+
+
+def conditions(frame: pd.DataFrame, ids: Iterable[str] | None = None) -> pd.DataFrame:
+    """Every condition in both readings: `claims.compare`, and beside it the columns that `second_reading.read` adds.
+
+    Blank where the second reading reads nothing: reduced scale, too few trials, diverged runs, no runs.
+    """
+    compared, read = claims.compare(frame, ids), second_reading.read(frame, ids)
+    read = read.reindex(columns=["claim", "condition", *ADDED])
+    table = compared.merge(read, how="left", on=["claim", "condition"])
+    return table.fillna({"direction": "", "size": ""})
+
+
+def per_claim(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per claim and network of a table of `conditions` that has been run at the paper's scale.
+
+    direction, size: one word if all its conditions share it, else how many have which; "-" where there is none. verdict:
+    of the frozen rule, on the whole claim. The other columns are those of its first condition that has a direction, or
+    else a size.
+    """
+    verdict = table.groupby("claim")["outcome"].agg(claims.verdict)
+    run = table[(table["trials"] > 0) & ~table["outcome"].isin(["reduced scale", "not run"])]
+    rows = []
+    for (claim, _), of_claim in run.groupby(["claim", "network"], sort=False):
+        first = min(range(len(of_claim)), key=lambda n: list(of_claim[["direction", "size"]].iloc[n] == ""))
+        said = {part: _counted(of_claim[part]) for part in ("direction", "size")}
+        rows.append(of_claim.iloc[first].to_dict() | said | {"verdict": verdict[claim]})
+    return pd.DataFrame(rows, columns=[*table, "verdict"])
+
+
+def _counted(words):
+    count = Counter(filter(None, words))
+    if len(count) < 2:
+        return next(iter(count), "-")
+    return ", ".join(f"{count[word]} {word}" for word in WORDS if count[word])
 
 
 def paper_number(row) -> str:
