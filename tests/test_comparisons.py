@@ -104,21 +104,6 @@ def test_interval_and_verdict_are_decided_by_the_t_interval():
     assert comparisons.verdict(values, 0.9, 0.95).endswith(": not reproduced")
 
 
-def test_means_are_printed_with_the_paper_last_and_once():
-    assert comparisons.at_iterations(drawn(), "validation_loss", [1000, 1100, 5000]).splitlines() == [
-        "Validation loss           1,000    1,100    5,000",
-        "near                     0.1000   0.0900        -",
-        "far                      0.1400   0.1200        -",
-        "the paper (digitized)    0.1000   0.0800        -",
-    ]
-    assert comparisons.lowest_mean(drawn()).splitlines() == [
-        "lowest validation loss of the mean curve",
-        "near                        0.0900 at 1,100",
-        "far                         0.1200 at 1,100",
-        "the paper (digitized)       0.0800 at 1,100",
-    ]
-
-
 def test_distance_and_bars_compare_the_same_evaluation():
     distance = comparisons.distance_from_paper(drawn())
     assert list(distance.columns) == ["near", "far"]

@@ -293,18 +293,20 @@ def test_intervals_are_printed_signed_at_the_rungs_that_were_drawn():
     assert alone.split()[-3:] == ["%", "+0.00", "n=1"], "one trial has no interval"
 
 
-def test_learning_curves_draw_and_list_every_trial():
+def test_learning_curves_draw_and_list_every_trial_over_the_papers():
     frame = pd.concat([curves("dense").assign(setting=name) for name in ("with", "without")])
-    frame.loc[frame["trial"].eq(1) & frame["setting"].eq("without"), "validation_loss"] = math.inf
-    figure, table = plots.learning_curves(frame, paper_dense=True)
+    limits = {"validation_loss": (0, 1), "validation_accuracy": (0.9, 1)}
+    figure, table = plots.learning_curves(frame, list(limits), limits=limits)
     assert len(figure.axes) == 4 and remarks(figure)[:2] == ["with", "without"]
-    assert "loss of 1 trials" in figure.axes[1].texts[0].get_text()
+    assert [ax.get_ylim() for ax in figure.axes[::2]] == list(limits.values())
     single = table[table["source"] == "trial"]
-    assert len(single) == 2 * len(frame) - 4 and np.isfinite(single["mean"]).all()
+    assert len(single) == 2 * len(frame) and set(table["source"]) == {"ours", "trial", "paper"}
     for _, line in single[single["setting"] == "with"].groupby(["metric", "trial"]):
         assert any(is_drawn(ax, line["iteration"], line["mean"]) for ax in figure.axes)
-    alone, _ = plots.learning_curves(frame[frame["setting"] == "with"])
+    one = frame[frame["setting"] == "with"].assign(scale="quick")
+    alone, table = plots.learning_curves(one, list(limits), limits=limits)
     assert [ax.get_xlabel() for ax in alone.axes] == ["Training Iterations"] * 2
+    assert "paper" not in set(table["source"]) and alone.axes[0].get_ylim() != (0, 1)
 
 
 def test_settings_are_compared_beside_the_papers_dense_network():
@@ -315,14 +317,6 @@ def test_settings_are_compared_beside_the_papers_dense_network():
     theirs = table[table["source"] == "paper"]
     expected = paper_csv("12", "1").query("round == 0 and series == 'Winning Ticket (Iterative)'")
     assert theirs["mean"].iloc[0] == expected["mean"].iloc[0]
-
-
-def test_weight_images_share_one_symmetric_scale():
-    weights = np.stack([np.full((28, 28), 0.5), np.full((28, 28), -1.0), np.eye(28)])
-    figure, table = plots.weight_images(weights)
-    assert {image.get_clim() for ax in figure.axes for image in ax.images} == {(-1.0, 1.0)}
-    assert list(table["nonzero"]) == [784, 784, 28]
-    assert list(table["minimum"]) == [0.5, -1.0, 0.0]
 
 
 @pytest.mark.parametrize("shape", [(5, 28, 28), (5, 1, 28, 28), (5, 3, 32, 32)])

@@ -14,7 +14,7 @@ from lth_utils.plots.figures import (
     figure,
     learning_curves,
 )
-from lth_utils.plots.pictures import gallery, save, weight_images
+from lth_utils.plots.pictures import gallery, save
 from lth_utils.plots.printed import alt_text, intervals, rungs
 
 __all__ = ["FIGURES", "NO_RECORDS", "against_percent_remaining", "alt_text", "compare_settings"]
@@ -26,5 +26,4 @@ __all__ += [
     "learning_curves",
     "rungs",
     "save",
-    "weight_images",
 ]

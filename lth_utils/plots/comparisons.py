@@ -4,7 +4,7 @@ Takes rows of records.load or records.curves, and tables that plots has drawn. W
 labelled so wherever its setting is named. Knows nothing of training and draws nothing.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
@@ -45,21 +45,7 @@ def text(values: pd.DataFrame, metric: str) -> str:
     if not len(values):
         return f"{METRICS[metric]}: not evaluated at this scale\n"
     summary = {name: values.agg(name, axis=1) for name in ("mean", "min", "max")}
-    return _aligned(values.add_prefix("trial ").assign(**summary), metric)
-
-
-def at_iterations(table: pd.DataFrame, metric: str, iterations: Sequence[int]) -> str:
-    """Drawn means of `plots.learning_curves` at the named evaluations, a dash where there is none, as plain text.
-
-    The paper's curve, where it was drawn, comes last and once.
-    """
-    means = _means(table[table["metric"] == metric])
-    found = means.pivot_table(index="setting", columns="evaluation", values="mean", sort=False)
-    found = found.reindex(columns=[iteration // 100 for iteration in iterations])
-    return _aligned(found.set_axis([f"{iteration:,}" for iteration in iterations], axis=1), metric)
-
-
-def _aligned(values, metric):
+    values = values.add_prefix("trial ").assign(**summary)
     first = max(map(len, [*values.index, title(metric)])) + 1
     lines = [line(title(metric), values.columns, first, 9)]
     for setting, row in values.iterrows():
@@ -86,16 +72,6 @@ def paper_range(network: str, metric: str) -> str:
     (row,) = paper_figures.dense(network, metric).itertuples()
     mean, low, high = (decimals(metric, value) for value in (row.mean, row.minimum, row.maximum))
     return f"{PAPER}: mean {mean}, minimum {low}, maximum {high}\n"
-
-
-def lowest_mean(table: pd.DataFrame) -> str:
-    """Where the mean curve of each setting, and the paper's, is lowest, as text; for one metric of learning curves."""
-    means = _means(table)
-    rows = means.loc[means.groupby("setting", sort=False)["mean"].idxmin()]
-    lines = [f"lowest {METRICS[rows['metric'].iloc[0]].lower()} of the mean curve"]
-    for row in rows.itertuples():
-        lines.append(f"{row.setting:<28}{decimals(row.metric, row.mean)} at {100 * row.evaluation:,}")
-    return "\n".join(lines) + "\n"
 
 
 def inside_paper_bars(table: pd.DataFrame) -> pd.DataFrame:

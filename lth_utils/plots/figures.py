@@ -5,7 +5,7 @@ above it. Records of laptop scale are drawn alone: nothing of the paper's is com
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -168,42 +168,43 @@ def difference_panels(frame: pd.DataFrame, comparisons: Iterable[tuple[str, str,
 @style.styled
 def learning_curves(
     curves: pd.DataFrame,
-    metrics: Iterable[str] = ("validation_loss", "validation_accuracy"),
+    metrics: Iterable[str],
     *,
-    limits: dict[str, tuple[float, float]] | None = None,
+    limits: Mapping[str, tuple[float, float]],
     last_iteration: int | None = None,
-    paper_dense: bool = False,
 ) -> Drawing:
     """Small multiples: a row per metric, a column per value of the column `setting`, a thin line per trial.
 
     curves: rows of records.curves with a column `setting` that names the columns of the figure, in order of
-    appearance. limits: metric -> y axis. paper_dense: the paper's dense Lenet (Figures 3, 11) in grey underneath.
+    appearance; a single one has its metrics side by side. limits: metric -> y axis. In grey the paper's dense Lenet
+    (Figures 3, 11). Neither limits nor grey at laptop scale.
     """
-    metrics, settings = list(metrics), list(curves["setting"].unique())
+    metrics, settings, laptop = (
+        list(metrics),
+        list(curves["setting"].unique()),
+        "quick" in set(curves["scale"]),
+    )
     last_iteration = last_iteration or curves["iteration"].max()
     curves = curves[curves["iteration"] <= last_iteration]
-    if len(settings) > 1:
-        drawing = style.new_figure(len(metrics), len(settings), height=1.9 if len(metrics) > 1 else 2.4)
-        axes = drawing.subplots(len(metrics), len(settings), squeeze=False, sharex=True, sharey="row")
-    else:
-        drawing = style.new_figure(1, len(metrics), height=2.6)
-        axes = drawing.subplots(1, len(metrics), squeeze=False).T
-    parts = []
-    for row, metric in zip(axes, metrics, strict=True):
+    rows, columns = (len(metrics), len(settings)) if len(settings) > 1 else (1, len(metrics))
+    drawing = style.new_figure(rows, columns, height=1.9 if rows > 1 else 2.6)
+    axes = drawing.subplots(
+        rows, columns, squeeze=False, sharex=True, sharey="row" if len(settings) > 1 else False
+    )
+    grid, parts = axes if len(settings) > 1 else axes.T, []
+    for row, metric in zip(grid, metrics, strict=True):
         for ax, setting in zip(row, settings, strict=True):
-            of_setting = curves[curves["setting"] == setting]
-            parts.append(
-                panels.trials_and_mean(ax, of_setting, metric, last_iteration if paper_dense else None)
-            )
+            one = curves[curves["setting"] == setting]
+            parts.append(panels.trials_and_mean(ax, one, metric, None if laptop else last_iteration))
             style.iteration_ticks(ax.xaxis)
-            ax.set_xlim(0, last_iteration)
+        row[0].set_xlim(0, last_iteration)
         row[0].set_ylabel(tables.METRICS[metric])
-        row[0].set_ylim(*(limits or {}).get(metric, (None, None)))
-    for ax, setting in zip(axes[0], settings, strict=True):
+        row[0].set_ylim(*(None, None) if laptop else limits[metric])
+    for ax, setting in zip(grid[0], settings, strict=True):
         style.remark(ax, setting)
-    for ax in axes[-1] if len(settings) > 1 else axes.ravel():
+    for ax in axes[-1]:
         ax.set_xlabel("Training Iterations")
-    style.legend(drawing, panels.trial_handles(curves["network"].iloc[0], paper_dense))
+    style.legend(drawing, panels.trial_handles(curves["network"].iloc[0], not laptop))
     return drawing, pd.concat(parts, ignore_index=True)
 
 

@@ -204,16 +204,12 @@ def trials_and_mean(
     paper_until: the paper's dense Lenet, where it plots this metric, is drawn in grey up to that iteration.
     """
     by, hue = ["network", "setting"], style.color(curves["network"].iloc[0])
-    finite = curves[np.isfinite(curves[metric])]
-    single = finite[[*by, "trial", "replicate", "iteration", metric]].rename(columns={metric: "mean"})
-    table = tables.by_iteration(finite, metric, by)
+    curves = curves.dropna(subset=[metric])
+    single = curves[[*by, "trial", "replicate", "iteration", metric]].rename(columns={metric: "mean"})
+    table = tables.by_iteration(curves, metric, by)
     for _, rows in single.groupby(["trial", "replicate"]):
         ax.plot(rows["iteration"], rows["mean"], color=hue, linewidth=0.7, alpha=0.4)
     ax.plot(table["iteration"], table["mean"], color=hue, linewidth=1.4)
-    lost = (~np.isfinite(curves.loc[curves["iteration"] > 0, metric])).groupby(curves["trial"]).any().sum()
-    if lost and "loss" in metric:
-        text = f"loss of {lost} trials\nnot finite"
-        ax.text(0.97, 0.95, text, transform=ax.transAxes, ha="right", va="top", fontsize=7)
     parts = [table, single.assign(metric=metric, source="trial")]
     if paper_until:
         theirs = paper_figures.dense_curve(metric).assign(setting=curves["setting"].iloc[0])

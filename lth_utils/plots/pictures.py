@@ -20,24 +20,6 @@ from lth_utils.plots.printed import alt_text
 
 
 @style.styled
-def weight_images(weights) -> Drawing:
-    """First-layer weights as pictures [n, height, width], all on one scale that is symmetric about zero.
-
-    The table lists each unit's smallest and largest weight, its norm and how many weights are not zero.
-    """
-    weights = np.asarray(weights, dtype=float)
-    bound = np.abs(weights).max() or 1.0
-    figure, axes = _image_grid(len(weights), [], columns=10)
-    for ax, image in zip(axes, weights, strict=True):
-        picture = ax.imshow(image, cmap="PuOr", vmin=-bound, vmax=bound, interpolation="nearest")
-    figure.colorbar(picture, ax=list(axes), shrink=0.8, pad=0.01, label="weight")
-    flat = weights.reshape(len(weights), -1)
-    table = pd.DataFrame({"unit": range(len(flat)), "title": "", "minimum": flat.min(axis=1)})
-    table = table.assign(maximum=flat.max(axis=1), norm=np.linalg.norm(flat, axis=1))
-    return figure, table.assign(nonzero=np.count_nonzero(flat, axis=1))
-
-
-@style.styled
 def gallery(images, titles: Iterable[str] = (), *, columns: int = 8) -> Drawing:
     """Images in a grid, each under its title: [n, height, width] grey or [n, 3, height, width] colour, 0 to 255."""
     images = np.asarray(images)
