@@ -1,10 +1,10 @@
 """One fault at a time: what notebook 05b breaks on purpose, and the chains of runs that measure what it costs.
 
-`injected` holds the faults as data and code, `chains` plans and trains them on `reference`, `audit` shows which of the
-assertions in `checks` notices which fault. The stacked trainer stays free of all of them.
+`injected` holds the faults as data and code, `chains` plans and trains them on `reference`. The stacked trainer stays
+free of all of them.
 """
 
 from lth_utils.faults.chains import FAULT, execute, obtain, plan
-from lth_utils.faults.injected import FAULTS, ON_TEST, UNDETECTED, Fault
+from lth_utils.faults.injected import FAULTS, ON_TEST, Fault
 
-__all__ = ["FAULT", "FAULTS", "ON_TEST", "UNDETECTED", "Fault", "execute", "obtain", "plan"]
+__all__ = ["FAULT", "FAULTS", "ON_TEST", "Fault", "execute", "obtain", "plan"]

@@ -147,7 +147,7 @@ def pruning_biases(epoch: int) -> Parts:
 class Fault:
     """One departure from the correct protocol; `name` is the variant of its records, "" the protocol itself.
 
-    caught_by: the functions of `checks` that fail under it, none if it cannot be seen this way. rates: pruning rates
+    caught_by: the functions of `checks` that fail under it. rates: pruning rates
     that differ from the paper's. data: what becomes of the data set.
     """
 
@@ -276,4 +276,3 @@ FAULTS = (
         caught_by=("chosen_on_validation",),
     ),
 )
-UNDETECTED = tuple(fault.name for fault in FAULTS if fault.name and not fault.caught_by)  # by any check
