@@ -217,7 +217,7 @@ def conclude() -> str:
     rows, plan = records.Store(campaign.QUICK_RECORDS).rows(), experiments.plan("lenet", "quick")
     seen = found(rows[rows["run_key"].isin([run.key for run in plan])])
     page = pages.build(notebooks.BUILD / "html-quick", notebooks.BUILD, seen)
-    return f"{seen}\n\nOpen {page} in a browser."
+    return f"{seen}\n\nOpen {page.relative_to(notebooks.ROOT)} in a browser."
 
 
 def found(lenet) -> str:
