@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from lth_utils import ROOT, experiments, records
 from lth_utils.experiments import Run, costs, runner, worker
-from lth_utils.records import Store
+from lth_utils.records import Store, StoreError
 
 QUICK_RECORDS = ROOT / "build" / "records"
 
@@ -49,14 +49,12 @@ def obtain(plan: list[Run], profile: str) -> pd.DataFrame:
         with tqdm(total=len(missing(plan, store)), desc="training", unit="run", disable=hidden) as bar:
             train(plan, store, default_device(), tell=lambda runs, line: bar.update(runs))
         frame = store.rows()
-    keys = {run.key: run for run in plan}
     there = set(frame["run_key"]) | lost(plan, frame)
-    if absent := [run.identity for key, run in keys.items() if key not in there]:
+    if absent := [run.identity for run in plan if run.key not in there]:
         hint = "`make train` makes what is missing, `make report` adopts whole waves"
-        raise records.StoreError(
-            f"{len(absent)} planned run(s) have no record ({hint}); the first: {absent[0]}"
-        )
-    return frame[frame["run_key"].isin(keys)].sort_values(list(records.IDENTITY)).reset_index(drop=True)
+        raise StoreError(f"{len(absent)} planned run(s) have no record ({hint}); the first: {absent[0]}")
+    planned = frame[frame["run_key"].isin([run.key for run in plan])]
+    return planned.sort_values(list(records.IDENTITY)).reset_index(drop=True)
 
 
 def lost(plan: list[Run], frame: pd.DataFrame) -> set[str]:
@@ -75,8 +73,7 @@ def lost(plan: list[Run], frame: pd.DataFrame) -> set[str]:
 def chain(profile: str) -> Store:
     """The store of a notebook's profile; ValueError for an unknown profile."""
     folders = {"report": records.COMMITTED, "quick": QUICK_RECORDS, "paper": records.COMMITTED}
-    if profile not in folders:
-        raise ValueError(f"profile must be one of {', '.join(map(repr, folders))}, not {profile!r}")
+    records.require_known("profile", profile, folders)
     return Store(folders[profile])
 
 

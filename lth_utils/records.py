@@ -12,20 +12,20 @@ Files are written under a temporary name and renamed, so a reader never sees hal
 "_" are not records: `pandas.read_parquet(folder)` works as it stands.
 """
 
+import difflib
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lth_utils import ROOT
+from lth_utils import ROOT, networks, paper
 from lth_utils.kept import MEND, Kept, StoreError, write_atomically
 
 COMMITTED = ROOT / "notebooks" / "records"
@@ -66,6 +66,22 @@ MEASURES = {
 LATER: dict[str, object] = {}  # column that older files lack -> what their runs had
 CURVES = ("iteration", "validation_loss", "validation_accuracy", "test_accuracy")
 SCHEMA = pa.schema(IDENTITY | MEASURES | {f"curve_{name}": pa.list_(pa.float32()) for name in CURVES})
+WORDS = {  # column -> what may stand there, whether or not a record says so yet
+    "network": networks.NETWORKS,
+    "variant": ("",),
+    "study": ("paper", "baseline", "faults", "retrained"),
+    "scale": ("paper", "reduced", "short", "quick"),
+    "procedure": paper.PROCEDURES,
+    "arm": paper.ARMS,
+}
+
+
+def require_known(what: str, value: str, known: Collection[str]) -> None:
+    """ValueError for a value that is not known: what may have been meant, and what there is."""
+    if value not in known:
+        near = difflib.get_close_matches(str(value), known, 1)
+        meant = f"; did you mean {near[0]!r}?" if near else ";"
+        raise ValueError(f"unknown {what} {value!r}{meant} there are {', '.join(filter(None, known))}")
 
 
 def run_key(identity: Mapping) -> str:
@@ -102,34 +118,29 @@ class Store(Kept):
         _refuse_duplicates(frame, ["run_key"])
         return frame
 
-    def load(
-        self,
-        network=None,
-        arm=None,
-        procedure=None,
-        study="paper",
-        variant="",
-        scale=None,
-        adopted=False,
-        **more,
-    ) -> pd.DataFrame:
+    def load(self, *, study="paper", variant="", scale=None, adopted=False, **columns) -> pd.DataFrame:
         """One row per run that matches; each filter is a value or a list of values, None matches everything.
 
-        adopted: only the runs of the manifest, StoreError if one of them is missing. more: further columns, as
-        trial=0 or pruning_round=[0, 3, 7]. Scales are never mixed: ValueError if scale=None matches several, and for
-        a column that there is not.
+        columns: any others, as network="lenet", arm="winning_ticket", trial=0 or pruning_round=[0, 3, 7]. adopted: only
+        the runs of the manifest, StoreError if one of them is missing. ValueError for a column or a word that there is
+        not; and if scale=None matches several, for scales are never mixed.
         """
-        frame = self.adopted() if adopted else self.rows()
-        named = {"network": network, "arm": arm, "procedure": procedure, "study": study, "variant": variant}
-        for column, values in (named | {"scale": scale} | more).items():
-            if column not in frame.columns:
-                raise ValueError(f"records have no column {column!r}; columns: {', '.join(SCHEMA.names)}")
-            if values is not None:
-                frame = frame[frame[column].isin([values] if np.isscalar(values) else list(values))]
-        for _, runs in frame.groupby("network"):
-            if runs["scale"].nunique() > 1:
-                scales = ", ".join(sorted(runs["scale"].unique()))
-                raise ValueError(f"scales are never averaged together; choose one of: {scales}")
+        everything = self.rows()
+        frame = self.adopted() if adopted else everything
+        for column, wanted in ({"study": study, "variant": variant, "scale": scale} | columns).items():
+            require_known("column", column, list(frame))
+            if wanted is None:
+                continue
+            values = list(wanted) if pd.api.types.is_list_like(wanted) else [wanted]
+            if column in WORDS:
+                known = dict.fromkeys([*WORDS[column], *sorted(everything[column].unique())])
+                for value in values:
+                    require_known(column, value, known)
+            frame = frame[frame[column].isin(values)]
+        for scales in frame.groupby("network")["scale"].unique():
+            if len(scales) > 1:
+                there = ", ".join(sorted(scales))
+                raise ValueError(f"scales are never averaged together; choose one of: {there}")
         _refuse_duplicates(frame, [name for name in IDENTITY if name != "protocol_key"])
         return frame.sort_values(list(IDENTITY)).reset_index(drop=True)
 
@@ -174,9 +185,9 @@ class Store(Kept):
         frame, expected = self.rows(), self.manifest()
         missing = expected[~expected["run_key"].isin(frame["run_key"])]
         if len(missing):
-            what = missing.iloc[0][list(IDENTITY)].to_dict()
             raise StoreError(
-                f"{len(missing)} run(s) of the manifest have no record; `git restore notebooks/records` brings back what git has; the first: {what}"
+                f"{len(missing)} run(s) of the manifest have no record; `git restore notebooks/records` brings back "
+                f"what git has; the first: {missing.iloc[0][list(IDENTITY)].to_dict()}"
             )
         return frame[frame["run_key"].isin(expected["run_key"])]
 
@@ -223,7 +234,7 @@ def _read_file(path: Path, folder: Path, written: int) -> pd.DataFrame:
     except (pa.ArrowException, OSError, ValueError) as error:  # the last for text that is no text any more
         raise StoreError(f"{inside} cannot be read ({error}); {MEND}") from error
     known = [field for field in SCHEMA if field.name not in LATER or field.name in table.schema.names]
-    if [(field.name, field.type) for field in table.schema] != [(field.name, field.type) for field in known]:
+    if not table.schema.equals(pa.schema(known)):
         raise StoreError(
             f"{inside} has other columns than this version writes; check out the version that wrote it"
         )

@@ -1,6 +1,6 @@
 """The arms: under which mask a network trains, from which weights, what must be finished first, what is drawn anew.
 
-An arm is one entry of ARMS. `store` is what finished runs left behind: masks and weights, see Store.
+An arm is one entry of ARMS. `store`, a records.Store, has the masks and weights that finished runs left behind.
 """
 
 from collections.abc import Callable, Mapping

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pandas as pd
 
-from lth_utils import data, layers, networks, paper, stacks, training
+from lth_utils import data, layers, networks, stacks, training
 from lth_utils import masks as masking
 from lth_utils.experiments.runs import Run
 
@@ -21,29 +21,31 @@ def operations(run: Run) -> float:
     """Floating-point operations of a dense training with its evaluations: two per multiplication of a layer.
 
     Biases, activations and the optimizer are not counted, nor does pruning save anything: masks on a GPU do not.
-    A "continued" run trains two networks. An evaluation reads the validation images.
+    An evaluation reads the validation images.
     """
     protocol = run.protocol
     multiplications = sum(networks.multiplications(run.network).values())
     trained_on = protocol.training_iterations * protocol.batch_size
     evaluated = (protocol.training_iterations // protocol.evaluation_interval + 1) * data.VALIDATION_SIZE
     images = (FORWARD + BACKWARD) * trained_on + FORWARD * evaluated
-    return 2.0 * multiplications * images * run.networks_trained
+    return 2.0 * multiplications * images * _networks_trained(run)
+
+
+def _networks_trained(run):
+    """A "continued" run has a companion, see `arms.continuation`."""
+    return 2 if run.procedure == "continued" else 1
 
 
 def relative_cost(run: Run, device: str = "cpu") -> float:
     """Estimated work of a run in units of one dense iteration of the same network.
 
     On one thread of a CPU a sparse fully connected network costs 0.16 + 3.4 * density of a dense one (Lenet in stacks of
-    20, densities 1.2 to 17 %); any other, and all in bfloat16 or on a GPU, costs the same at any density. A "continued"
-    run trains two networks.
+    20, densities 1.2 to 17 %); any other, and all in bfloat16 or on a GPU, costs the same at any density.
     """
-    share = run.percent_remaining / 100
-    single = device == "cpu" and run.protocol.precision == "float32"
-    stacked = single and stacks.kind(run.network) is stacks.StackedMlp
-    density_counts = stacked and share < layers.SPARSE_BELOW_DENSITY
-    dense_iterations = run.networks_trained * run.protocol.training_iterations
-    return dense_iterations * (0.16 + 3.4 * share if density_counts else 1.0)
+    dense, share = _networks_trained(run) * run.protocol.training_iterations, run.percent_remaining / 100
+    sparse = share < layers.SPARSE_BELOW_DENSITY and stacks.kind(run.network) is stacks.StackedMlp
+    sparse &= device == "cpu" and run.protocol.precision == "float32"
+    return dense * (0.16 + 3.4 * share if sparse else 1.0)
 
 
 def kind(run: Run) -> tuple:
@@ -71,25 +73,22 @@ def estimated_seconds(
 
 def measured_rate(run: Run, device: str = "cpu") -> float:
     """Seconds per unit of cost on this machine as it is now: some dense iterations of the run's kind, evaluation included."""
-    protocol = run.protocol
-    lenet = protocol.network == "lenet"
-    iterations = CALIBRATION_ITERATIONS if lenet else CALIBRATION_ITERATIONS_OF_CONVOLUTIONS
-    interval = min(iterations, protocol.evaluation_interval)
+    usual, line = run.protocol.evaluation_interval, networks.NETWORKS[run.network]
+    iterations = CALIBRATION_ITERATIONS if line.data == "mnist" else CALIBRATION_ITERATIONS_OF_CONVOLUTIONS
+    interval = min(iterations, usual)
     length = interval * round(iterations / interval)
-    short = replace(
-        protocol, training_iterations=length, evaluation_interval=interval, train_evaluation_examples=1
-    )
-    whole = data.load(paper.DATASETS[run.network], device=device)
-    seen = max(1, round(interval / protocol.evaluation_interval * len(whole.validation_labels)))
-    copies = 2 if device == "cpu" else networks.NETWORKS[run.network].per_stack
+    whole = data.load(line.data, device=device)
+    validation = max(1, round(interval / usual * len(whole.validation_labels)))
+    copies = 2 if device == "cpu" else line.per_stack
     initial, times = networks.initial_weights(run.network, 0), {}
+    changes = {"training_iterations": length, "evaluation_interval": interval, "train_evaluation_examples": 1}
     training.train(
         run.network,
         initial_weights=[initial] * copies,
         masks=[masking.ones(initial)] * copies,
         seeds=list(range(copies)),
-        protocol=short,
-        data=data.subset(whole, len(whole.train_labels), seen, test=1),
+        protocol=replace(run.protocol, **changes),
+        data=data.subset(whole, len(whole.train_labels), validation, test=1),
         device=device,
         progress=lambda iteration: times.setdefault(iteration, time.perf_counter()),
     )

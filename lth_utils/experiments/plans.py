@@ -4,21 +4,15 @@ A row is an arm at some rounds in some trials; its wave says when it is worth it
 all waves before it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from lth_utils import paper
 from lth_utils.experiments.runs import CONTINUED_TRIALS, RETRAINED, Plan, Row, Run
-from lth_utils.experiments.settings import FLOAT32, FLOAT32_CHAIN, VALIDATION_TRAINED_ON, under
+from lth_utils.experiments.settings import FLOAT32, VALIDATION_TRAINED_ON
 from lth_utils.paper import Protocol
 
 CONVOLUTIONAL = ("conv2", "conv4", "conv6")
 TICKET, REINIT, RANDOM = "winning_ticket", "random_reinit", "random_sparsity"
-FIGURE_3_ROUNDS = {  # where it draws test accuracy while training
-    "dense": (0,),
-    TICKET: (3, 7, 12, 15, 18),
-    REINIT: (3, 7),
-}
-
 
 # ---------------------------------------------------------------- notebook 01: is the dense Lenet what it should be?
 
@@ -40,17 +34,12 @@ def dense(name: str, trials: int, iterations: int) -> Row:
 # ---------------------------------------------------------------- Section 2 and Appendix B: Lenet
 
 FIVE, MORE = range(5), range(5, 10)
-SEVEN = (
-    1,
-    3,
-    7,
-    13,
-    12,
-    15,
-    18,
-)  # rounds that the ledger names: P_m 80.0, 51.3, 21.1, 5.57, 6.95, 3.58, 1.85
+# rounds that the ledger names: P_m 80.0, 51.3, 21.1, 5.57, 6.95, 3.58, 1.85
+SEVEN = (1, 3, 7, 13, 12, 15, 18)
 OTHERS = tuple(pruning_round for pruning_round in range(1, 29) if pruning_round not in SEVEN)
 LEVELS = (2, 13, 18, 24, 28, 32, 33, 36, 37, 38)
+# where Figure 3 draws test accuracy while training
+FIGURE_3_ROUNDS = {"dense": (0,), TICKET: (3, 7, 12, 15, 18), REINIT: (3, 7)}
 
 SECTION_2 = (
     # tickets to 1.2 %, controls at the seven rungs, Figure 4c
@@ -126,34 +115,14 @@ def section_3(network: str) -> tuple[Row, ...]:
     )
 
 
-def in_float32(plan: list[Run]) -> list[Run]:
-    """The networks of a plan that claims rest on, in float32: a setting of its own, whose chains find their own masks."""
-    return [
-        replace(run, variant=FLOAT32_CHAIN, protocol=under(run.protocol, FLOAT32_CHAIN))
-        for run in plan
-        if (run.study, run.variant) == ("paper", "")
-    ]
-
-
 # ---------------------------------------------------------------- Section 3 in hours of two cores
 
 
-@dataclass(frozen=True)
-class Reduced:
-    """iterations: beyond the paper's early stops. tickets: down to about 9 %, then to 4 %. controls: P_m about 50, 20,
-    9 and 5.
-    """
-
-    iterations: int
-    trials: range
-    tickets: tuple[range, range]
-    controls: tuple[int, int, int, int]
-
-
-REDUCED = {
-    "conv2": Reduced(5_000, range(2), (range(12), range(12, 15)), (3, 7, 11, 14)),
-    "conv4": Reduced(6_000, range(1), (range(13), range(13, 17)), (4, 8, 12, 15)),
-    "conv6": Reduced(8_000, range(1), (range(14), range(14, 17)), (4, 8, 13, 16)),
+REDUCED_ITERATIONS = {"conv2": 5_000, "conv4": 6_000, "conv6": 8_000}  # beyond the paper's early stops
+REDUCED = {  # trials; tickets down to about 9 %, then to 4 %; controls at P_m about 50, 20, 9 and 5
+    "conv2": (range(2), range(12), range(12, 15), (3, 7, 11, 14)),
+    "conv4": (range(1), range(13), range(13, 17), (4, 8, 12, 15)),
+    "conv6": (range(1), range(14), range(14, 17), (4, 8, 13, 16)),
 }
 
 
@@ -161,7 +130,7 @@ def reduced_protocol(network: str) -> Protocol:
     """The paper's protocol, shortened and in bfloat16; train accuracy over the first 10,000 images of the split."""
     return replace(
         paper_protocol(network),
-        training_iterations=REDUCED[network].iterations,
+        training_iterations=REDUCED_ITERATIONS[network],
         evaluation_interval=200,
         train_evaluation_examples=10_000,
     )
@@ -172,8 +141,7 @@ def reduced(network: str) -> tuple[Row, ...]:
 
     The check borrows the masks of the bfloat16 chain: one of its own would cost as much as the whole plan.
     """
-    cut = REDUCED[network]
-    (shallow, deep), (half, fifth, tenth, twentieth), trials = cut.tickets, cut.controls, cut.trials
+    trials, shallow, deep, (half, fifth, tenth, twentieth) = REDUCED[network]
     return (
         Row(1, TICKET, shallow, trials),
         Row(1, REINIT, (tenth,), trials),
@@ -233,30 +201,18 @@ def quick_protocol(network: str) -> Protocol:
 
 
 def _all() -> list[Plan]:
-    lenet = paper.protocol("lenet")
-    labels = {network: paper.NETWORK_LABELS[network] for network in CONVOLUTIONAL}
+    lenet, three = paper.protocol("lenet"), [(name, paper.NETWORK_LABELS[name]) for name in CONVOLUTIONAL]
+    baselines = tuple(dense(name, 5, iterations) for name, iterations in BASELINE.items())
+    scalings = {
+        network: tuple(dense(name, trials, 5_000) for name, trials in PIXEL_SCALINGS[network].items())
+        for network in CONVOLUTIONAL
+    }
     return [
-        Plan(
-            "notebook 01", "short", lenet, tuple(dense(name, 5, BASELINE[name]) for name in BASELINE), 2_000
-        ),
+        Plan("notebook 01", "short", lenet, baselines, 2_000),
         Plan("Lenet", "paper", lenet, SECTION_2, 20_000, FIGURE_3_ROUNDS),
-        *(
-            Plan(
-                f"{labels[network]}, pixel scaling",
-                "short",
-                reduced_protocol(network),
-                tuple(dense(name, trials[name], 5_000) for name in trials),
-            )
-            for network, trials in PIXEL_SCALINGS.items()
-        ),
-        *(
-            Plan(f"{label}, reduced", "reduced", reduced_protocol(network), reduced(network))
-            for network, label in labels.items()
-        ),
-        *(
-            Plan(label, "paper", paper_protocol(network), section_3(network))
-            for network, label in labels.items()
-        ),
+        *(Plan(f"{label}, pixel scaling", "short", reduced_protocol(n), scalings[n]) for n, label in three),
+        *(Plan(f"{label}, reduced", "reduced", reduced_protocol(n), reduced(n)) for n, label in three),
+        *(Plan(label, "paper", paper_protocol(n), section_3(n)) for n, label in three),
         Plan("Lenet, quick", "quick", quick_protocol("lenet"), LENET_QUICK, 1_000),
         Plan("Conv-2, quick", "quick", quick_protocol("conv2"), CONV2_QUICK),
     ]

@@ -17,8 +17,8 @@ import filelock
 import torch
 
 from lth_utils import experiments
-from lth_utils.experiments import Run
 from lth_utils.experiments.costs import relative_cost
+from lth_utils.experiments.runs import Run
 from lth_utils.experiments.worker import WorkerError
 from lth_utils.records import Store, StoreError
 
@@ -31,35 +31,24 @@ TELL_EVERY_SECONDS = 30.0
 class Queue:
     """Which stacks of a plan may start. A run can be trained while the one that it needs is stored and did not diverge."""
 
-    def __init__(self, plan: list[Run], stacks, needs, store: Store):
+    def __init__(self, plan: list[Run], stacks: Callable, needs: Callable, store: Store):
         frame = store.rows()
-        self.plan, self.stacks = plan, stacks
+        self.stacks, self.given = stacks(plan), set()
         self.needs = {run.key: needed and needed.key for run in plan for needed in [needs(run)]}
-        self.stored = set(frame["run_key"])
-        self.usable = self.stored - set(frame.loc[frame["diverged"].astype(bool), "run_key"])
-        self.given = set()
-
-    def coming(self) -> list[str]:
-        """Keys of the runs that are not stored and can still be, in plan order: in a plan a run follows what it needs."""
-        found = {}
-        for key, needed in self.needs.items():
-            if key not in self.stored and (needed is None or needed in self.usable or needed in found):
-                found[key] = True
-        return list(found)
+        self.diverged = dict(zip(frame["run_key"], frame["diverged"]))  # of every stored run
 
     def ready(self) -> Iterator[list[Run]]:
-        """Of every stack that nobody trains, all runs that are coming, as soon as none of them has to wait."""
-        waiting = {None, *self.usable}
-        coming = set(self.coming()) - self.given
+        """Of every stack that nobody trains, all runs that can still come, as soon as none of them has to wait."""
+        usable = {None} | {key for key, diverged in self.diverged.items() if not diverged}
+        coming = set()
+        for key, needed in self.needs.items():  # in a plan a run follows what it needs
+            if key not in self.diverged and (needed in usable or needed in coming):
+                coming.add(key)
+        coming -= self.given
         for stack in self.stacks:
             runs = [run for run in stack if run.key in coming]
-            if runs and all(self.needs[run.key] in waiting for run in runs):
+            if runs and all(self.needs[run.key] in usable for run in runs):
                 yield runs
-
-    def finish(self, stored: dict[str, bool]) -> None:
-        """stored: run key -> whether it diverged."""
-        self.stored |= set(stored)
-        self.usable |= {key for key, diverged in stored.items() if not diverged}
 
 
 def execute(
@@ -82,11 +71,11 @@ def execute(
     at the deadline (of time.time). budget: seconds; a stack starts only if it ends in time at `rate` seconds per unit of
     cost, which is that of the stack before as soon as one has ended. tell: is given the number of new records and a line
     about every finished stack, and every 30 seconds 0 and a line about what is in training.
-    Raises StoreError if somebody else trains into the store, WorkerError when a worker fails or is killed.
+    Raises StoreError if somebody else trains into the store, and whatever a worker or the executor raises.
     """
-    started, running, whole = time.monotonic(), {}, stacks(plan)
-    with alone(store), _clear_words():
-        queue = Queue(plan, whole, needs, store)
+    started, running = time.monotonic(), {}
+    with alone(store):
+        queue = Queue(plan, stacks, needs, store)
         while True:
             for runs in queue.ready():
                 left = budget - (time.monotonic() - started)
@@ -100,10 +89,9 @@ def execute(
             if not finished:
                 tell(0, f"in training: {'; '.join(describe(runs) for runs, _ in running.values())}")
             for future in finished:
-                (runs, begun), stored = running.pop(future), future.result()
-                seconds = time.monotonic() - begun
-                if stored:
-                    queue.finish(stored)
+                (runs, begun), seconds = running.pop(future), time.monotonic() - begun
+                if stored := future.result():
+                    queue.diverged |= stored
                     rate = seconds / sum(map(cost, runs))
                     tell(len(stored), f"{describe(runs)}: {seconds:.0f} s")
 
@@ -125,16 +113,6 @@ def alone(store: Store) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-@contextlib.contextmanager
-def _clear_words():
-    try:
-        yield
-    except BrokenExecutor as error:
-        raise WorkerError(
-            "a worker was killed or did not start; what was finished is kept, the same command continues"
-        ) from error
 
 
 def describe(runs: list[Run]) -> str:
@@ -166,17 +144,21 @@ def processes(count: int) -> Iterator[Executor]:
     """`count` processes that share the cores; they end with this block, and with this process.
 
     On a CPU, one single-threaded worker per core beats one worker with all threads: networks this small spend their time
-    waiting for each other's threads. Raises ValueError for less than one.
+    waiting for each other's threads. Raises ValueError for less than one, WorkerError when one of them is killed.
     """
-    threads, others = threads_per_worker(count), multiprocessing.active_children()
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(count, context, prepare_worker, (threads,))
+    others, context = multiprocessing.active_children(), multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(count, context, prepare_worker, (threads_per_worker(count),))
     try:
         yield pool
-    except BaseException:
+    except BaseException as error:
         for child in multiprocessing.active_children():
             if child not in others:
                 child.terminate()
+        if isinstance(error, BrokenExecutor):
+            told = (
+                "a worker was killed or did not start; what was finished is kept, the same command continues"
+            )
+            raise WorkerError(told) from error
         raise
     finally:
         pool.shutdown(cancel_futures=True)
@@ -197,17 +179,12 @@ def prepare_worker(threads: int) -> None:
 
 
 def default_workers(device: str) -> int:
-    """One process per core on a CPU, one on an accelerator."""
-    return cores() if device == "cpu" else 1
-
-
-def cores() -> int:
-    """Processor cores that this process may use: a scheduler or container may allot fewer than there are."""
+    """One process on an accelerator; on a CPU one per core, of those that a scheduler or container allots."""
+    if device != "cpu":
+        return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def threads_per_worker(workers: int) -> int:
-    """An equal share of the cores, at least one; ValueError for less than one worker."""
-    if workers < 1:
-        raise ValueError(f"at least one worker is needed, got {workers}")
-    return max(1, cores() // workers)
+    """An equal share of the cores, at least one."""
+    return max(1, default_workers("cpu") // max(1, workers))

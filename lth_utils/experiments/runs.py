@@ -4,11 +4,12 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import product
 
-from lth_utils import paper, records
+from lth_utils import networks, paper, records
 from lth_utils.experiments.arms import ARMS
-from lth_utils.experiments.settings import SETTINGS, setting, under
+from lth_utils.experiments.settings import SETTINGS, under
 from lth_utils.paper import Protocol
 
 RETRAINED = "retrained"  # the study that trains runs of "paper" once more, to compare machines
@@ -41,30 +42,25 @@ class Run:
     test_curve_until: int = field(default=0, compare=False)
 
     def __post_init__(self):
-        if self.arm not in ARMS:
-            raise ValueError(f"unknown arm {self.arm!r}; the arms are {', '.join(ARMS)}")
-        if self.procedure not in paper.PROCEDURES:
-            raise ValueError(
-                f"procedure must be one of {', '.join(paper.PROCEDURES)}, not {self.procedure!r}"
-            )
+        records.require_known("arm", self.arm, ARMS)
+        records.require_known("procedure", self.procedure, paper.PROCEDURES)
         if self.study != "faults":
-            setting(self.variant)
+            records.require_known("setting", self.variant, SETTINGS)
 
     @classmethod
     def from_record(cls, row: dict) -> "Run":
         """The run that a record claims to be; ValueError or TypeError if its protocol or a name makes no sense."""
-        texts = {name: row[name] for name in ("network", "arm", "procedure", "variant", "study", "scale")}
+        words = {name: row[name] for name in records.WORDS}
         numbers = {name: int(row[name]) for name in ("trial", "replicate", "pruning_round")}
-        return cls(protocol=Protocol(**json.loads(row["protocol"])), **texts, **numbers)
+        return cls(protocol=Protocol(**json.loads(row["protocol"])), **words, **numbers)
 
     @property
     def identity(self) -> dict:
         """The identity columns of this run's record."""
-        return {name: getattr(self, name) for name in records.IDENTITY if name != "protocol_key"} | {
-            "protocol_key": self.protocol.key()
-        }
+        named = {name: getattr(self, name) for name in records.IDENTITY if name != "protocol_key"}
+        return named | {"protocol_key": self.protocol.key()}
 
-    @property
+    @cached_property
     def key(self) -> str:
         return records.run_key(self.identity)
 
@@ -77,17 +73,11 @@ class Run:
         return paper.percent_remaining(self.network, self.pruning_round, rates=rates)
 
     @property
-    def networks_trained(self) -> int:
-        """How many networks its training moves: a "continued" run has a companion, see `arms.continuation`."""
-        return 2 if self.procedure == "continued" else 1
-
-    @property
     def mask_owner(self) -> "Run":
         """The run under whose mask this one trains: itself, unless its study or its setting borrows another's."""
         if self.study == RETRAINED:
             return replace(self, study="paper")
-        borrowed = SETTINGS.get(self.variant, SETTINGS[""]).masks_from
-        if borrowed is None:
+        if self.study == "faults" or (borrowed := SETTINGS[self.variant].masks_from) is None:
             return self
         return replace(self, variant="", protocol=replace(self.protocol, **borrowed))
 
@@ -105,12 +95,13 @@ class Run:
         """
         if self.variant or self.study == RETRAINED:
             return ()
-        layers = tuple(paper.weight_counts(self.network))
-        small = self.network == "lenet" and (self.study == "paper" or self.trial == 0)
-        at_paper_scale = (self.study, self.scale) == ("paper", "paper")
-        if small or (at_paper_scale and self.trial in CONTINUED_TRIALS[self.network]):
-            return layers
-        return tuple(name for name in layers if name.startswith("conv") and self.trial == 0)
+        shapes = networks.weight_shapes(self.network)
+        filters = tuple(name for name, shape in shapes.items() if len(shape) > 2)
+        small = not filters and (self.study == "paper" or self.trial == 0)
+        continued = self.trial in CONTINUED_TRIALS.get(self.network, ())
+        if small or (continued and (self.study, self.scale) == ("paper", "paper")):
+            return tuple(shapes)
+        return filters if self.trial == 0 else ()
 
     @property
     def keeps_weights(self) -> bool:
@@ -202,6 +193,24 @@ class Plan:
             )
 
     def _drawn(self, arm, procedure, pruning_round):
-        if self.test_curve_rounds is None:
+        if (rounds := self.test_curve_rounds) is None:
             return True
-        return procedure != "one_shot" and pruning_round in self.test_curve_rounds.get(arm, ())
+        return procedure != "one_shot" and pruning_round in rounds.get(arm, ())
+
+
+def stacks(plan: list[Run]) -> list[list[Run]]:
+    """Pack a plan into stacks of runs that can train side by side, in plan order; a function of the plan alone.
+
+    Chains are kept apart from controls so that two workers find work at once. A continued run trains two networks: two
+    workers share the chains of such runs.
+    """
+    groups: dict[tuple, list[Run]] = {}
+    for run in plan:
+        where = (run.network, run.scale, run.study, run.variant, run.protocol.key())
+        groups.setdefault((*where, run.procedure, run.is_pruned, run.pruning_round), []).append(run)
+    packed = []
+    for group in groups.values():
+        most = networks.NETWORKS[group[0].network].per_stack
+        most = min(most, 2) if group[0].procedure == "continued" else most
+        packed += [group[start : start + most] for start in range(0, len(group), most)]
+    return packed

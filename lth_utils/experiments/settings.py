@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
-from lth_utils import paper
+from lth_utils import paper, records
 from lth_utils.paper import Protocol
 
 FLOAT32 = "float32"  # retrains networks of a bfloat16 chain
@@ -40,16 +40,10 @@ SETTINGS = {
 }
 
 
-def setting(name: str) -> Setting:
-    """The setting of this name; ValueError lists what there is."""
-    if name not in SETTINGS:
-        raise ValueError(f"unknown setting {name!r}; there are {', '.join(filter(None, SETTINGS))}")
-    return SETTINGS[name]
-
-
 def under(protocol: Protocol, name: str) -> Protocol:
-    """A plan's protocol with what a setting changes, as the paper says it or as this table does."""
-    changes = setting(name).changes
+    """A plan's protocol with what a setting changes, as the paper says it or as this table does; ValueError for no setting."""
+    records.require_known("setting", name, SETTINGS)
+    changes = SETTINGS[name].changes
     if name in paper.SETTINGS:
         papers, plain = paper.protocol(protocol.network, name), paper.protocol(protocol.network)
         values = {one.name: getattr(papers, one.name) for one in fields(papers)}

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import torch
 
-from lth_utils import ROOT, experiments, networks, paper, records, training
+from lth_utils import ROOT, networks, paper, records, training
 from lth_utils import data as data_room
 from lth_utils import masks as masking
-from lth_utils.experiments import Run
+from lth_utils.experiments import arms
+from lth_utils.experiments.runs import Run
 
 ERRORS_KEPT = 40
 
@@ -41,41 +42,47 @@ def one_line():
 
 @one_line()
 def train_stack(runs, store, deadline, device="cpu", version="unknown") -> dict[str, bool] | None:
-    """Train runs side by side, with the companions that "continued" runs prune from, and store their records."""
-    starts = [experiments.starting_point(run, store) for run in runs]
+    """Train runs side by side, and store what they leave; run key -> diverged, or None if the deadline came first.
+
+    A "continued" run is trained with a companion, which is what it prunes; if either diverges, its chain ends.
+    """
+    starts = [arms.starting_point(run, store) for run in runs]
     paired = [index for index, run in enumerate(runs) if run.procedure == "continued"]
-    everyone = starts + [experiments.continuation(runs[i], store, starts[i][1]) for i in paired]
-
-    def in_time(iteration):
-        if time.time() > deadline:
-            raise OutOfTime
-
+    starts += [arms.continuation(runs[index], store, starts[index][1]) for index in paired]
     before = time.perf_counter(), time.process_time()
     try:
-        results = training.train(
-            runs[0].network,
-            initial_weights=[weights for weights, _ in everyone],
-            masks=[masks for _, masks in everyone],
-            seeds=[run.seeds["data_order"] for run in [*runs, *(runs[i] for i in paired)]],
-            protocol=runs[0].protocol,
-            data=data(runs[0].network, device),
-            device=device,
-            test_curve_until=max(run.test_curve_until for run in runs),
-            progress=in_time,
-        )
+        results = _train([*runs, *(runs[index] for index in paired)], starts, deadline, device)
     except OutOfTime:
         return None
     spent = time.perf_counter() - before[0], time.process_time() - before[1]
     cost = dict(zip(("wall_seconds", "cpu_seconds"), (seconds / len(runs) for seconds in spent)))
-    pruned_from = dict(enumerate(results[: len(runs)])) | dict(zip(paired, results[len(runs) :]))
+    companions = dict(zip(paired, results[len(runs) :]))
     rows = []
-    for index, (run, (_, masks)) in enumerate(zip(runs, starts)):
-        leave(run, masks, results[index], pruned_from[index], store)
-        diverged = results[index].diverged or pruned_from[index].diverged  # of both, no chain can go on
-        known = circumstances(run, device, version) | cost | {"diverged": diverged}
-        rows.append(_measures(run, results[index], masks) | known)
+    for index, (run, (_, masks), result) in enumerate(zip(runs, starts, results)):
+        pruned_from = companions.get(index, result)
+        leave(run, masks, result, pruned_from, store)
+        diverged = {"diverged": result.diverged or pruned_from.diverged}
+        rows.append(_measures(run, result, masks) | circumstances(run, device, version) | cost | diverged)
     store.write(rows)
     return {run.key: row["diverged"] for run, row in zip(runs, rows)}
+
+
+def _train(runs, starts, deadline, device):
+    def in_time(iteration):
+        if time.time() > deadline:
+            raise OutOfTime
+
+    return training.train(
+        runs[0].network,
+        initial_weights=[weights for weights, _ in starts],
+        masks=[masks for _, masks in starts],
+        seeds=[run.seeds["data_order"] for run in runs],
+        protocol=runs[0].protocol,
+        data=data(runs[0].network, device),
+        device=device,
+        test_curve_until=max(run.test_curve_until for run in runs),
+        progress=in_time,
+    )
 
 
 @cache
@@ -87,7 +94,7 @@ def data(network: str, device: str) -> data_room.Dataset:
 def leave(run, masks, result, pruned_from, store) -> None:
     """What later runs and analyses go on from."""
     if run.is_pruned and not pruned_from.diverged:
-        following = experiments.next_masks(run, pruned_from.final_weights, masks)
+        following = arms.next_masks(run, pruned_from.final_weights, masks)
         store.extend(run, masks, following, pruned_from.final_weights)
     if run.keeps_weights:
         seen, weights = data(run.network, "cpu"), result.final_weights
@@ -100,14 +107,10 @@ def leave(run, masks, result, pruned_from, store) -> None:
 
 def _measures(run, result, masks):
     """What a run measured, as columns of its record."""
-    return (
-        {name: getattr(result, name) for name in records.MEASURES if hasattr(result, name)}
-        | {
-            "percent_remaining": 100 * masking.density(masks),
-            "training_iterations": run.protocol.training_iterations,
-        }
-        | {f"curve_{name}": result.curves[name] for name in records.CURVES}
-    )
+    measured = {name: getattr(result, name) for name in records.MEASURES if hasattr(result, name)}
+    measured |= {f"curve_{name}": result.curves[name] for name in records.CURVES}
+    measured["training_iterations"] = run.protocol.training_iterations
+    return measured | {"percent_remaining": 100 * masking.density(masks)}
 
 
 def circumstances(run: Run, device: str, version: str) -> dict[str, str]:
@@ -130,13 +133,14 @@ def device_name(device: str) -> str:
 
 def code_version() -> str:
     """The commit that is checked out, with "+" if lth_utils differs from it; "unknown" outside a checkout."""
-    git = ["git", "-C", str(ROOT)]
-    with contextlib.suppress(OSError, subprocess.CalledProcessError):
-        commit = subprocess.run(
-            [*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True
-        )
-        changed = subprocess.run(
-            [*git, "status", "--porcelain", "-uno", "lth_utils"], capture_output=True, text=True
-        )
-        return commit.stdout.strip() + ("+" if changed.stdout.strip() else "")
-    return "unknown"
+
+    def git(*words):
+        return subprocess.check_output(
+            ["git", "-C", ROOT, *words], text=True, stderr=subprocess.DEVNULL
+        ).strip()
+
+    try:
+        changed = git("status", "--porcelain", "-uno", "lth_utils")
+        return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
