@@ -1,5 +1,4 @@
-"""What finished runs leave beside their records for later runs and analyses: masks, weights, errors; and how files are
-written.
+"""What finished runs leave beside their records for later ones: masks and weights; and how files are written.
 
 One compressed file per trial and kind; none of them is needed to read the records.
 """
@@ -69,7 +68,7 @@ class Kept:
     folder: Path
 
     def path(self, run, kind: str, procedure: str = "iterative", pruning_round: int | None = None) -> Path:
-        """The file of a trial: kind is "_chains", "_weights" or "_errors"; a round only where each has its own."""
+        """The file of a trial: kind is "_chains" or "_weights"; a round only where each has its own."""
         parts = [run.study, run.variant, run.protocol.key(), procedure, f"trial{run.trial}"]
         parts += [] if pruning_round is None else [f"round{pruning_round}"]
         name = "-".join(part for part in parts if part and part != "iterative")
@@ -93,19 +92,11 @@ class Kept:
         path = self.path(run, "_weights", run.procedure, run.pruning_round - 1)
         return self._weights(run, path, networks.weight_shapes(run.network))
 
-    def errors(self, run) -> dict[str, np.ndarray]:
-        """The test images on which the final dense network of the run's trial was most confidently wrong."""
-        return load_arrays(self.path(run, "_errors"))
-
-    def keep_weights(self, run, weights: Weights, errors: Mapping[str, np.ndarray]) -> None:
-        """Store what is kept of a dense network's final weights, and the images it errs on."""
-        kept = {
-            name: w.numpy()
-            for name, w in weights.items()
-            if f"{name.split('.')[0]}.weight" in run.kept_layers
-        }
-        save_arrays(self.path(run, "_weights"), kept)
-        save_arrays(self.path(run, "_errors"), errors)
+    def keep_weights(self, run, weights: Weights) -> None:
+        """Store what is kept of a dense network's final weights: those of its kept layers, with their biases."""
+        kept = set(run.kept_layers)
+        chosen = {name: w.numpy() for name, w in weights.items() if name.replace(".bias", ".weight") in kept}
+        save_arrays(self.path(run, "_weights"), chosen)
 
     def extend(self, run, masks: Masks, following: Masks, final_weights: Weights) -> None:
         """Store the mask of the next round, and what a continued chain goes on from; repeating it changes nothing.
@@ -131,8 +122,9 @@ class Kept:
             self.path(run, "_weights", run.procedure, run.pruning_round - 2).unlink(missing_ok=True)
 
     def _chain(self, run, procedure):
-        shapes = networks.weight_shapes(run.network)
-        return _checked(self.path(run, "_chains", procedure), run, shapes, "uint8")
+        return _checked(
+            self.path(run, "_chains", procedure), run, networks.weight_shapes(run.network), "uint8"
+        )
 
     def _weights(self, run, path, layers):
         shapes = {name: networks.weight_shapes(run.network)[name] for name in layers}

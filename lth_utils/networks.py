@@ -131,20 +131,3 @@ def _truncated_normal(generator, count):
 def forward(network: str, weights: Mapping[str, Tensor], images: Tensor) -> Tensor:
     """Logits [batch, 10] of one network for scaled float images [batch, channels, height, width]."""
     return functional_call(module(network), dict(weights), (images,), strict=True)
-
-
-@torch.no_grad()
-def most_confident_errors(
-    network: str, weights: Mapping[str, Tensor], images: Tensor, pixels: Tensor, labels: Tensor, count: int
-) -> dict[str, np.ndarray]:
-    """The `count` misclassified images on which the network is surest: "pixels", "label", "prediction", "confidence".
-
-    images: scaled floats that the network sees; pixels: the same images as uint8, returned as they are.
-    """
-    batches = images.split(250)  # the activations of all images at once would take gigabytes
-    logits = torch.cat([forward(network, weights, batch) for batch in batches])
-    confidence, prediction = logits.softmax(1).max(1)
-    wrong = (prediction != labels).nonzero().squeeze(1)
-    order = wrong[confidence[wrong].argsort(descending=True, stable=True)][:count]
-    found = {"pixels": pixels, "label": labels, "prediction": prediction, "confidence": confidence}
-    return {name: values[order].cpu().numpy() for name, values in found.items()}

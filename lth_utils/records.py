@@ -5,7 +5,6 @@ what runs leave for later ones.
     <folder>/<network>/<scale>/<hash>.parquet        records; the hash is over the run keys inside
     <folder>/<network>/<scale>/_chains/<name>.npz    masks of a trial: in which round each weight was pruned
     <folder>/<network>/<scale>/_weights/<name>.npz   final weights that later analyses need
-    <folder>/<network>/<scale>/_errors/<name>.npz    the test images on which these networks err most surely
     <folder>/_claims/<name>.lock                     held while somebody trains into the store; not committed
 
 Files are written under a temporary name and renamed, so a reader never sees half a file. Names that start with

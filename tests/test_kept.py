@@ -1,4 +1,4 @@
-"""What finished runs leave for later ones: masks by round, trained weights, confident errors."""
+"""What finished runs leave for later ones: masks by round, trained weights."""
 
 import shutil
 from pathlib import Path
@@ -14,15 +14,9 @@ from lth_utils.records import Store, StoreError
 
 
 def link(pruning_round, procedure="iterative", trial=0):
+    place = {"trial": trial, "pruning_round": pruning_round, "procedure": procedure}
     arm = "winning_ticket" if pruning_round else "dense"
-    return Run(
-        network="lenet",
-        arm=arm,
-        trial=trial,
-        pruning_round=pruning_round,
-        procedure=procedure,
-        protocol=protocol(),
-    )
+    return Run(network="lenet", arm=arm, protocol=protocol(), **place)
 
 
 def extend(chain, run, masks, final_weights):
@@ -62,17 +56,13 @@ def contents(folder):
 def test_a_chain_gives_the_masks_of_every_round_that_training_has_decided(chain, trained):
     for pruning_round in (1, 2, 3):
         assert equal(chain.masks(link(pruning_round)), trained[0][pruning_round])
+    (path,) = contents(chain.folder)
+    assert path.relative_to(chain.folder).parts[2].startswith("_")  # hidden from readers of records
 
 
 def test_a_round_that_training_has_not_reached_has_no_mask(chain):
     with pytest.raises(StoreError, match="no mask for round 4"):
         chain.masks(link(4))
-
-
-def test_everything_that_a_chain_leaves_is_hidden_from_readers_of_records(chain):
-    kept = contents(chain.folder)
-    assert len(kept) == 1
-    assert all(path.relative_to(chain.folder).parts[2].startswith("_") for path in kept)
 
 
 @pytest.mark.parametrize("pruning_round", [0, 1, 2])
@@ -110,7 +100,7 @@ FOREIGN = {
 
 @pytest.mark.parametrize("change", FOREIGN.values(), ids=FOREIGN)
 def test_masks_and_weights_of_something_else_are_named(chain, trained, change):
-    chain.keep_weights(link(0), trained[1][0], {})
+    chain.keep_weights(link(0), trained[1][0])
     masks, weights = (rewrite(chain, kind, change) for kind in ("_chains", "_weights"))
     with pytest.raises(StoreError, match=f"{masks} does not hold the layers of lenet"):
         chain.masks(link(1))
@@ -131,7 +121,8 @@ def test_trials_and_procedures_have_their_own_chains(chain, trained):
 
 def test_a_continued_chain_keeps_the_weights_from_which_it_goes_on(chain, trained):
     masks, final = trained
-    chain.keep_weights(link(0), final[0], {})
+    chain.keep_weights(link(0), final[0])
+    assert equal(chain.dense_weights(link(5)), final[0])
     assert equal(chain.continued_weights(link(1, "continued")), final[0])
     extend(chain, link(1, "continued"), masks[1], final[1])
     assert equal(chain.continued_weights(link(2, "continued")), final[1])
@@ -146,17 +137,10 @@ def test_a_continued_chain_keeps_the_weights_from_which_it_goes_on(chain, traine
     assert equal(chain.masks(link(2)), masks[2])
 
 
-def test_dense_weights_and_errors_come_back_as_they_were_left(chain, trained):
-    errors = {"pixels": np.zeros((2, 1, 28, 28), np.uint8), "label": np.array([3, 4])}
-    chain.keep_weights(link(0), trained[1][0], errors)
-    assert equal(chain.dense_weights(link(5)), trained[1][0])
-    assert np.array_equal(chain.errors(link(0))["label"], [3, 4])
-
-
 def test_of_a_large_network_only_the_filters_come_back(tmp_path):
     run = experiments.plan("conv2", "reduced", 1)[0]
     weights, ticket = networks.initial_weights("conv2", 0), experiments.plan("conv2", "reduced", 1)[4]
-    Store(tmp_path).keep_weights(run, weights, {})
+    Store(tmp_path).keep_weights(run, weights)
     assert ticket.arm == "winning_ticket" and ticket.trial == run.trial == 0
     kept = Store(tmp_path).dense_weights(ticket)
     assert set(kept) == {f"conv{number}.{part}" for number in (1, 2) for part in ("weight", "bias")}

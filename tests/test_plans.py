@@ -45,7 +45,7 @@ def test_the_reduced_protocol_lists_every_difference_from_the_paper(network, ite
 
 @networks_of_section_3
 def test_controls_stand_at_about_9_and_5_percent_and_random_sparsity_at_all_rungs_but_the_first(network):
-    rungs = REDUCED[network].controls
+    *_, rungs = REDUCED[network]
     first, second, third, fourth = (paper.percent_remaining(network, rung) for rung in rungs)
     assert first > 40 and 19 < second < 23 and 8 < third < 10 and 4.5 < fourth < 5.5
     plan = experiments.plan(network, "reduced", 3)
@@ -161,19 +161,14 @@ def test_wave_5_has_the_papers_number_of_networks_at_every_plotted_rung(network)
     }
 
 
-@networks_of_section_3
-def test_a_plan_in_float32_keeps_its_seeds_and_finds_its_own_masks(network):
-    plan = experiments.plan(network, wave=7)
-    float32 = experiments.in_float32(plan)
-    assert {run.protocol.key() for run in float32} == {paper.protocol(network).key()}
-    twins = only(plan, variant="", study="paper")
-    assert [run.seeds for run in float32] == [run.seeds for run in twins]
-    assert not {run.key for run in float32} & {run.key for run in plan}
-    ticket = one(float32, arm="winning_ticket", procedure="iterative", pruning_round=2, trial=0)
-    assert (
-        needs(ticket).key
-        == one(float32, arm="winning_ticket", procedure="iterative", pruning_round=1, trial=0).key
+def test_a_chain_in_float32_keeps_its_seeds_and_finds_its_own_masks():
+    (dense, first, second), usual = (
+        synthetic.runs(synthetic.tickets(2, setting=setting), network="conv4", precision="bfloat16")
+        for setting in ("float32_chain", "")
     )
+    assert second.protocol == synthetic.protocol("conv4") and second.mask_owner is second
+    assert needs(second).key == first.key and needs(first).key == dense.key and first.is_pruned
+    assert first.seeds == usual[1].seeds and first.key != usual[1].key
 
 
 @networks_of_section_3
@@ -250,7 +245,7 @@ def test_two_workers_with_the_largest_stacks_fit_into_6_gigabytes(network):
     )
     per_network = 8 * 4 * sum(paper.weight_counts(network).values()) + 4 * 60 * features
     evaluation = 2 * 4 * networks.NETWORKS[network].evaluation_batch * 64 * 32 * 32
-    bytes_needed = libraries + data + evaluation + experiments.NETWORKS_PER_STACK[network] * per_network
+    bytes_needed = libraries + data + evaluation + networks.NETWORKS[network].per_stack * per_network
     assert 2 * bytes_needed < 6e9
 
 
@@ -300,21 +295,3 @@ def test_a_run_that_goes_on_training_costs_twice_as_many_operations():
         synthetic.tickets((2,)), synthetic.tickets((2,), procedure="continued"), network="conv4"
     )
     assert experiments.operations(continued) == 2 * experiments.operations(ticket)
-
-
-# --- waves by name, as notebooks ask for them ------------------------------------------------------------------------------
-
-
-def test_a_notebook_names_the_waves_that_it_shows():
-    named = experiments.named_waves(conv2="reduced 1", conv4="", conv6="paper 2")
-    assert named == experiments.plan("conv2", "reduced", 1) + experiments.plan("conv6", "paper", 2)
-    assert experiments.named_waves(conv2="") == []
-
-
-@pytest.mark.parametrize(
-    ("name", "said"),
-    [("reduced", '"reduced 1"'), ("reduced one", '"reduced 1"'), ("reduced 9", "waves 1, 2, 3")],
-)
-def test_a_wave_that_is_named_wrongly_is_refused_with_what_there_is(name, said):
-    with pytest.raises(ValueError, match=said):
-        experiments.named_waves(conv2=name)

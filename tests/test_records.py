@@ -315,9 +315,26 @@ def test_rows_come_sorted_and_numbered(filled):
     assert frame.index.tolist() == list(range(8))
 
 
-def test_an_unknown_filter_is_refused(filled):
-    with pytest.raises(ValueError, match="'rounds'"):
-        Store(filled).load(rounds=3)
+@pytest.mark.parametrize(
+    ("filters", "said"),
+    [
+        ({"rounds": 3}, "unknown column 'rounds'.*there are run_key, network"),
+        (
+            {"arm": "wining_ticket"},
+            r"unknown arm 'wining_ticket'; did you mean 'winning_ticket'\? there are dense",
+        ),
+        ({"network": ["lenet", "conv3"]}, "unknown network 'conv3'.*lenet.*conv6"),
+        (
+            {"variant": "unit_norm"},
+            "unknown variant 'unit_norm'; there are dropout$",
+        ),  # nothing was trained under it
+        ({"study": "papers"}, "did you mean 'paper'"),
+        ({"scale": 3}, "unknown scale 3; there are paper, reduced"),
+    ],
+)
+def test_a_column_or_a_word_that_there_is_not_is_refused_with_what_there_is(filled, filters, said):
+    with pytest.raises(ValueError, match=said):
+        Store(filled).load(**filters)
 
 
 def test_two_scales_are_never_loaded_together(filled):

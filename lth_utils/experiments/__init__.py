@@ -4,7 +4,14 @@
 `runner` carries a plan out: `worker` says what happens to each of its stacks, `costs` how long it takes.
 """
 
-from lth_utils.experiments.arms import continuation, masks_of_equal_size, needs, next_masks, starting_point
+from lth_utils.experiments.arms import (
+    ARMS,
+    continuation,
+    masks_of_equal_size,
+    needs,
+    next_masks,
+    starting_point,
+)
 from lth_utils.experiments.costs import operations
 from lth_utils.experiments.plans import (
     CONVOLUTIONAL,
@@ -19,6 +26,7 @@ from lth_utils.experiments.runs import RETRAINED, Plan, Row, Run, seed, stacks
 from lth_utils.experiments.settings import FLOAT32, SETTINGS, VALIDATION_TRAINED_ON, Setting
 
 __all__ = [
+    "ARMS",
     "CONVOLUTIONAL",
     "FLOAT32",
     "LENET_WAVES",

@@ -10,13 +10,11 @@ from pathlib import Path
 
 import torch
 
-from lth_utils import ROOT, networks, paper, records, training
+from lth_utils import ROOT, paper, records, training
 from lth_utils import data as data_room
 from lth_utils import masks as masking
 from lth_utils.experiments import arms
 from lth_utils.experiments.runs import Run
-
-ERRORS_KEPT = 40
 
 
 class WorkerError(RuntimeError):
@@ -97,12 +95,7 @@ def leave(run, masks, result, pruned_from, store) -> None:
         following = arms.next_masks(run, pruned_from.final_weights, masks)
         store.extend(run, masks, following, pruned_from.final_weights)
     if run.keeps_weights:
-        seen, weights = data(run.network, "cpu"), result.final_weights
-        images = data_room.scale_pixels(seen.test_images, run.protocol.pixel_scaling)
-        shown = images, seen.test_images, seen.test_labels
-        store.keep_weights(
-            run, weights, networks.most_confident_errors(run.network, weights, *shown, ERRORS_KEPT)
-        )
+        store.keep_weights(run, result.final_weights)
 
 
 def _measures(run, result, masks):
