@@ -12,48 +12,19 @@ from lth_utils import checks, networks, rewinding
 from lth_utils import masks as masking
 
 
-@pytest.fixture(scope="module")
-def masks():
-    return pruned("lenet", 3)
-
-
-@pytest.fixture
-def saved():
-    """Weights as of some iteration: like the initial ones, but with biases that have moved."""
-    weights = networks.initial_weights("lenet", 0)
-    for number, name in enumerate(name for name in weights if name.endswith(".bias")):
-        weights[name] += 0.5 + number
-    return weights
-
-
-def test_rewinding_restores_survivors_bit_for_bit_and_zeroes_the_rest(saved, masks):
-    rewound = rewinding.rewind(saved, masks)
-    assert list(rewound) == list(saved)
-    for name, mask in masks.items():
-        assert torch.equal(rewound[name][mask], saved[name][mask])
-        assert not rewound[name][~mask].any()
-        assert bool((~mask).any())
-
-
-def test_rewinding_restores_biases_too(saved, masks):
-    rewound = rewinding.rewind(saved, masks)
+@pytest.mark.parametrize("pruning_round", [0, 3])
+def test_rewinding_brings_back_survivors_and_biases_bit_for_bit_zeroes_the_rest_and_aliases_nothing(
+    pruning_round,
+):
+    saved, masks = networks.initial_weights("lenet", 0), pruned("lenet", pruning_round)
     for name in ("fc1.bias", "fc2.bias", "output.bias"):
-        assert bool(saved[name].all()) and torch.equal(rewound[name], saved[name])
-
-
-def test_training_rewound_weights_cannot_reach_the_saved_ones(saved, masks):
-    before = {name: value.clone() for name, value in saved.items()}
-    for value in rewinding.rewind(saved, masks).values():
-        value.add_(1.0)
-    assert all(torch.equal(saved[name], value) for name, value in before.items())
-
-
-def test_even_under_the_dense_mask_nothing_is_aliased(saved):
-    for name, value in rewinding.rewind(saved, pruned("lenet", 0)).items():
-        assert value.data_ptr() != saved[name].data_ptr()
-
-
-def test_rewinding_under_masks_of_other_names_is_an_error(saved, masks):
+        saved[name] += 0.5  # as of some iteration, when biases have moved
+    before = copy.deepcopy(saved)
+    rewound = rewinding.rewind(saved, masks)
+    assert equal(rewound, {name: value * masks.get(name, 1) for name, value in before.items()})
+    for value in rewound.values():
+        value.add_(1.0)  # training cannot reach the saved ones
+    assert equal(saved, before)
     with pytest.raises(KeyError, match=r"module\.fc1\.weight"):
         rewinding.rewind(saved, {f"module.{name}": mask for name, mask in masks.items()})
 
@@ -67,27 +38,31 @@ def model():
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(144, 3))
 
 
-def train(model, updates=3):
-    optimizer = torch.optim.Adam(model.parameters())
+def train(model, optimizer=None, updates=3):
+    optimizer = optimizer or torch.optim.Adam(model.parameters())
     for _ in range(updates):
         optimizer.zero_grad()
         model(torch.randn(5, 1, 8, 8)).square().sum().backward()
         optimizer.step()
 
 
+def half(model):
+    return masking.prune_smallest(rewinding.weights_of(model), masking.ones(model), 0.5)
+
+
 def test_saved_weights_are_copies_of_parameters_and_buffers_and_loading_brings_all_of_them_back(model):
+    model.register_buffer("average", torch.zeros(2), persistent=False)  # in no state dict
     saved = rewinding.weights_of(model)
-    assert set(saved) == set(model.state_dict())
+    assert set(saved) == {*model.state_dict(), "average"}
     checks.saved_weights_are_copies(model, saved)
     before, tensors = copy.deepcopy(saved), list(model.parameters())
-    train(model)
-    assert not torch.equal(model[1].running_mean, saved["1.running_mean"])
-    assert equal(saved, before)
-    rewinding.load(model, saved)
-    assert equal(dict(model.state_dict()), saved) and int(model[1].num_batches_tracked) == 0
+    for _ in range(2):  # what was loaded is no alias either
+        train(model)
+        model.average += 1
+        assert not torch.equal(model[1].running_mean, saved["1.running_mean"]) and equal(saved, before)
+        rewinding.load(model, saved)
+        assert equal(rewinding.weights_of(model), saved) and int(model[1].num_batches_tracked) == 0
     assert all(old is new for old, new in zip(tensors, model.parameters(), strict=True))
-    train(model)
-    assert equal(saved, before)
 
 
 def test_tied_parameters_are_saved_once_and_stay_tied():
@@ -97,14 +72,6 @@ def test_tied_parameters_are_saved_once_and_stay_tied():
     assert list(saved) == ["0.weight", "1.bias"]
     rewinding.load(model, rewinding.rewind(saved, {"0.weight": torch.zeros(5, 3)}))
     assert model[1].weight is model[0].weight and not model[1].weight.any()
-
-
-def test_buffers_that_no_state_dict_holds_are_reset_too(model):
-    model.register_buffer("average", torch.zeros(2), persistent=False)
-    saved = rewinding.weights_of(model)
-    model.average += 1
-    rewinding.load(model, saved)
-    assert not model.average.any()
 
 
 @pytest.mark.filterwarnings("ignore:.*weight_norm")
@@ -125,14 +92,12 @@ def test_weights_that_do_not_fit_a_module_are_named_and_nothing_is_loaded(model)
     saved = rewinding.weights_of(model)
     train(model)
     trained = rewinding.weights_of(model)
-    without = {name: value for name, value in saved.items() if name != "1.running_var"}
-    wrong = {
+    for name, weights in {
         "0.weight": {f"module.{name}": value for name, value in saved.items()},
-        "1.running_var": without,
+        "1.running_var": {name: value for name, value in saved.items() if name != "1.running_var"},
         "3.mask": saved | {"3.mask": torch.ones(3, 144)},
         "0.bias": saved | {"0.bias": torch.ones(1)},  # could be broadcast
-    }
-    for name, weights in wrong.items():
+    }.items():
         with pytest.raises((KeyError, ValueError), match=name):
             rewinding.load(model, weights)
         assert equal(rewinding.weights_of(model), trained)
@@ -147,12 +112,9 @@ def test_weights_that_do_not_fit_a_module_are_named_and_nothing_is_loaded(model)
     ],
 )
 def test_pruned_weights_of_a_module_are_kept_at_zero_under_any_optimizer(model, make):
-    masks = masking.prune_smallest(rewinding.weights_of(model), masking.ones(model), 0.5)
-    optimizer = make(model.parameters())
-    train(model, 1)  # pruned weights are not zero, and have moments
-    for _ in range(3):
-        model(torch.randn(5, 1, 8, 8)).square().sum().backward()
-        optimizer.step()
+    masks, optimizer = half(model), make(model.parameters())
+    for _ in range(4):  # before the first zeroing they have moments
+        train(model, optimizer, updates=1)
         rewinding.zero_pruned(model, masks)
         checks.masked_weights_are_zero(model, masks)
     assert all(model.get_parameter(name)[mask].all() for name, mask in masks.items())
@@ -161,10 +123,6 @@ def test_pruned_weights_of_a_module_are_kept_at_zero_under_any_optimizer(model, 
 
 
 # --- random reinitialisation ----------------------------------------------------------------------------------------------
-
-
-def half(model):
-    return masking.prune_smallest(rewinding.weights_of(model), masking.ones(model), 0.5)
 
 
 @pytest.mark.parametrize(
@@ -188,40 +146,27 @@ def test_a_reinit_is_a_fresh_draw_of_the_networks_own_under_the_same_mask(module
     checks.reinit_differs(fresh, other, masks)
     for name, mask in masks.items():
         assert float(fresh[name][mask].std()) == pytest.approx(float(initial[name].std()), rel=0.6)
+    for name in fresh.keys() & {"self_attn.in_proj_bias", "self_attn.out_proj.bias"}:
+        assert not fresh[name].any()  # as attention is made
 
 
-def test_a_reinit_has_attention_as_it_is_made_with_biases_of_zero():
-    attention = nn.MultiheadAttention(8, 2)
-    fresh = rewinding.reinitialise(attention, rewinding.weights_of(attention), half(attention), 1)
-    assert not fresh["out_proj.bias"].any() and not fresh["in_proj_bias"].any()
-
-
-def test_a_reinit_forgets_what_training_did_to_everything_else(model):
-    initial, masks = rewinding.weights_of(model), half(model)
-    with torch.no_grad():
-        model[1].running_mean += 5
-        model[3].bias += 5
-    trained = rewinding.weights_of(model)
-
-    def draw(layer):
-        if isinstance(layer, (nn.Conv2d, nn.Linear)):
-            nn.init.constant_(layer.weight, 2.0)
-
-    fresh = rewinding.reinitialise(model, initial, masks, 1, draw)
-    assert set(fresh["3.weight"].unique().tolist()) == {0.0, 2.0}
-    assert all(torch.equal(fresh[name], initial[name]) for name in ("1.running_mean", "3.bias", "1.weight"))
-    assert equal(rewinding.weights_of(model), trained)
-
-
-def test_a_draw_that_forgets_a_masked_weight_is_an_error_and_leaves_the_module_as_it_was(model):
+def test_a_reinit_forgets_training_and_a_draw_of_ones_own_must_fill_every_masked_weight(model):
     initial, masks = rewinding.weights_of(model), half(model)
     train(model)
     trained = rewinding.weights_of(model)
 
-    def draw(layer):
+    def twos(layer):
+        if isinstance(layer, (nn.Conv2d, nn.Linear)):
+            nn.init.constant_(layer.weight, 2.0)
+
+    def linear_only(layer):
         if isinstance(layer, nn.Linear):
             layer.reset_parameters()
 
+    fresh = rewinding.reinitialise(model, initial, masks, 1, twos)
+    assert set(fresh["3.weight"].unique().tolist()) == {0.0, 2.0}
+    assert all(torch.equal(fresh[name], initial[name]) for name in ("1.running_mean", "3.bias", "1.weight"))
+    assert equal(rewinding.weights_of(model), trained)
     with pytest.raises(ValueError, match=r"^0\.weight: the draw leaves"):
-        rewinding.reinitialise(model, initial, masks, 1, draw)
+        rewinding.reinitialise(model, initial, masks, 1, linear_only)
     assert equal(rewinding.weights_of(model), trained)
