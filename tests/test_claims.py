@@ -69,70 +69,49 @@ def decided(frame, asked):
 # --- the ledger
 
 
-def test_the_ledger_is_frozen_and_names_each_condition_once():
+def test_the_ledger_is_frozen_and_an_unknown_claim_is_refused():
     content = files("lth_utils.paper").joinpath("claims.csv").read_bytes()
     assert hashlib.sha256(content).hexdigest() == LEDGER_SHA256
-    ledger = claims.ledger()
-    assert sorted(set(ledger["claim"])) == [f"C{number:02d}" for number in range(1, 61)]
-    assert len(ledger) >= 198 and not ledger.duplicated(["claim", "condition"]).any()
     with pytest.raises(KeyError, match="C99"):
         claims.ledger(["C09", "C99"])
-
-
-def fits_its_kind(row):
-    ends = math.isfinite(row["lower"]), math.isfinite(row["upper"])
-    one_sided = {(True, False), (False, True)}
-    allowed = {"about": {(True, True)}, "at_least": {(True, False)}, "at_most": {(False, True)}}
-    allowed |= {"ordering": one_sided, "crossing": one_sided | {(True, True)}}
-    zero = 1 if row["quantity"] == "ratio" else 0
-    ordered = row["kind"] != "ordering" or (row["lower"] if ends[0] else row["upper"]) == zero
-    crossing = (row["kind"] == "crossing") == (row["quantity"] == "crossing")
-    return ends in allowed[row["kind"]] and ordered and crossing and row["lower"] < row["upper"]
-
-
-def test_bounds_of_every_condition_fit_its_kind():
-    rows = claims.ledger().to_dict("records")
-    assert [row["claim"] + row["condition"] for row in rows if not fits_its_kind(row)] == []
 
 
 # --- one condition
 
 
 @pytest.mark.parametrize(
-    ("bounds", "value", "outcome"),
+    ("changes", "values", "outcome", "reason"),
     [
-        ({"lower": 0.3}, 0.9, "met"),  # at least
-        ({"lower": 0.3}, 0.1, "failed"),
-        ({"upper": 0.35}, -0.5, "met"),  # at most: less than zero is no violation
-        ({"upper": 0.35}, 0.9, "failed"),
-        ({"lower": 0.3, "upper": 0.7}, 0.5, "met"),  # about
-        ({"lower": 0.3, "upper": 0.7}, 0.9, "failed"),
-        ({"upper": 0.0}, 0.02, "failed"),  # ordering
-        ({"lower": 2.0, "upper": 6.0}, 3.6, "met"),  # crossing
+        ({}, (0.899, 0.9, 0.901), "met", ""),  # at least 0.3
+        ({}, (0.099, 0.1, 0.101), "failed", ""),
+        (
+            {"lower": -math.inf, "upper": 0.35},
+            (-0.501, -0.5, -0.499),
+            "met",
+            "",
+        ),  # less than zero is no violation
+        ({"lower": -math.inf, "upper": 0.35}, (0.899, 0.9, 0.901), "failed", ""),
+        ({"upper": 0.7}, (0.499, 0.5, 0.501), "met", ""),  # about
+        ({"upper": 0.7}, (0.899, 0.9, 0.901), "failed", ""),
+        ({"lower": -math.inf, "upper": 0.0}, (0.019, 0.02, 0.021), "failed", ""),  # ordering
+        ({}, (0.9, 0.9), "inconclusive", "fewer than 3 trials"),
+        ({}, (0.2, 0.3, 0.4), "inconclusive", "on the bound: no number of trials would decide"),
+        ({}, (0.2, 0.4, 0.6, 0.5), "inconclusive", "about 10 trials would decide"),
+        ({"scored": "no"}, (0.1, 0.1, 0.1), "chosen", ""),
+        ({}, (), "not run", ""),
     ],
 )
-def test_each_kind_is_decided_by_its_bounds(bounds, value, outcome):
-    bounds = {"lower": -math.inf, "upper": math.inf} | bounds
-    assert claims.decide(condition(**bounds), around(value - 1e-4, value, value + 1e-4)).outcome == outcome
+def test_bounds_and_the_number_of_trials_decide(changes, values, outcome, reason):
+    found = claims.decide(condition(**changes), around(*values))
+    assert (found.outcome, found.reason) == (outcome, reason)
 
 
-def test_a_straddling_interval_is_inconclusive_and_says_how_many_trials_would_decide():
+def test_the_trials_that_would_decide_make_an_interval_that_clears_the_bound():
     values = (0.2, 0.4, 0.6, 0.5)
-    found = claims.decide(condition(), around(*values))
-    assert (found.outcome, found.reason) == ("inconclusive", "about 10 trials would decide")
     half_widths = [statistics.t_quantile(n) * np.std(values, ddof=1) / math.sqrt(n) for n in (9, 10)]
     assert half_widths[0] > 0.425 - 0.3 > half_widths[1]
-    on_it = claims.decide(condition(), around(0.2, 0.3, 0.4))
-    assert on_it.reason == "on the bound: no number of trials would decide"
     logarithms = claims.decide(condition(lower=math.exp(0.3)), around(*np.exp(values), scale="log"))
-    assert logarithms.reason == found.reason
-
-
-def test_too_few_trials_decide_nothing_and_a_chosen_quantity_is_not_scored():
-    found = claims.decide(condition(), around(0.9, 0.9))
-    assert (found.outcome, found.reason) == ("inconclusive", "fewer than 3 trials")
-    assert claims.decide(condition(), Sample()).outcome == "not run"
-    assert claims.decide(condition(scored="no"), around(0.1, 0.1, 0.1)).outcome == "chosen"
+    assert logarithms.reason == "about 10 trials would decide"
 
 
 def test_another_scale_is_compared_without_an_outcome():
@@ -318,12 +297,9 @@ def test_validation_loss_rise_is_late_loss_over_the_minimum():
 # --- statistics
 
 
-def test_a_t_interval_is_that_of_the_tables():
-    found = statistics.t_interval([1.0, 2.0, 3.0])
-    assert (found.estimate, found.low, found.high) == pytest.approx((2.0, 2 - 2.484138, 2 + 2.484138))
-
-
 def test_ratio_interval_ends_where_the_paired_t_test_is_just_significant():
+    tabled = statistics.t_interval([1.0, 2.0, 3.0])
+    assert (tabled.estimate, tabled.low, tabled.high) == pytest.approx((2.0, 2 - 2.484138, 2 + 2.484138))
     above, below = np.array([5.0, 6.0, 7.0, 6.5]), np.array([2.0, 2.2, 2.5, 2.1])
     found = statistics.ratio_interval(above, below)
     assert found.estimate == pytest.approx(above.mean() / below.mean())
@@ -334,15 +310,6 @@ def test_ratio_interval_ends_where_the_paired_t_test_is_just_significant():
     assert (halved.low, halved.high, halved.spread) == pytest.approx((plain.low, plain.high, plain.spread))
     near_zero = statistics.ratio_interval([1.0, 1.1, 0.9], [-1.0, 0.1, 1.1])
     assert math.isinf(near_zero.low) and math.isinf(near_zero.high)
-
-
-def test_ratio_intervals_cover_the_truth_about_95_times_in_100():
-    generator = np.random.Generator(np.random.PCG64(1))
-    hits = 0
-    for below in generator.normal(4.0, 1.0, (1000, 5)):
-        found = statistics.ratio_interval(2 * below + generator.normal(0, 1, 5), below)
-        hits += found.low <= 2 <= found.high
-    assert 930 <= hits <= 970
 
 
 # --- verdicts
@@ -383,9 +350,8 @@ def test_comparison_prints_as_stable_text():
 
 
 def test_without_records_and_from_other_studies_a_claim_is_not_run():
-    other = gains(rung=13.52).assign(study="faults")
-    assert claims.verdicts(claims.compare(other, ["C09"]))["verdict"].tolist() == ["not run"]
-    assert claims.verdicts(claims.compare(pd.DataFrame(), ["C09"]))["verdict"].tolist() == ["not run"]
+    for frame in (gains(rung=13.52).assign(study="faults"), pd.DataFrame()):
+        assert claims.verdicts(claims.compare(frame, ["C09"]))["verdict"].tolist() == ["not run"]
 
 
 # --- curves
@@ -406,12 +372,9 @@ def test_curve_score_counts_rungs_where_the_interval_meets_the_bar():
     assert below["common_rungs"].sum() == 1 and below["agreeing_rungs"].sum() == 0
     with pytest.raises(ValueError, match="no panel"):
         curve_score(frame, "3", "1")
-
-
-def test_figure_1_prunes_the_convolutions_of_conv6_at_another_rate():
+    # Figure 1 prunes the convolutions of Conv-6 at another rate.
     assert paper_series("1", "", "Conv-6 [random]")["variant"] == "conv_rate_10"
-    dropout = {"network": "conv6", "variant": "dropout", "arm": "winning_ticket", "procedure": "iterative"}
-    assert paper_series("6", "", "Conv-6 dropout") == dropout
+    assert paper_series("6", "", "Conv-6 dropout")["variant"] == "dropout"
 
 
 # --- the paper against itself

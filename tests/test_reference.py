@@ -12,6 +12,7 @@ from lth_utils.reference import Parts
 
 SHORT = protocol(training_iterations=20, evaluation_interval=5)
 SEEDS = [11, 12, 13, 14]
+NAN, INFINITE = float("nan"), float("inf")
 
 
 @pytest.fixture(scope="module")
@@ -109,40 +110,23 @@ def test_the_papers_rounds_are_the_algorithm_with_its_train_function(initial, da
 # --- rounds ----------------------------------------------------------------------------------------------------------------
 
 
-def test_initial_weights_are_the_same_bytes_after_every_round(initial, data):
-    before, seen = digest(initial), []
-
-    def reset(weights, final_weights, masks):
-        seen.append(digest(weights))
-        return reference.reset(weights, final_weights, masks)
-
-    reference.paper_rounds(initial, SEEDS[:3], protocol(), data, Parts(reset=reset))
-    assert [before] * 2 == seen and digest(initial) == before
-
-
-def test_every_round_starts_from_the_initial_weights_under_its_mask_biases_included(initial, rounds):
-    assert len(rounds) == 4
+def test_every_round_starts_from_the_initial_weights_under_a_nested_mask_of_the_papers_counts(
+    initial, rounds
+):
+    assert len(rounds) == 4 and digest(initial) == digest(networks.initial_weights("lenet", 0))
+    alive, outer = paper.weight_counts("lenet"), rounds[0]
     for trained in rounds:
         for name, value in initial.items():
             expected = value * trained.masks[name] if name in trained.masks else value
             assert torch.equal(trained.first_weights[name], expected)
             assert not torch.equal(trained.final_weights[name], expected)
-
-
-def test_masks_of_the_rounds_are_nested_and_have_the_papers_counts(rounds):
-    rates, alive = paper.protocol("lenet").pruning_rates, paper.weight_counts("lenet")
-    for outer, inner in zip(rounds, rounds[1:], strict=False):
-        masking.assert_nested(inner.masks, outer.masks)
-        alive = {name: count - round(rates[name] * count) for name, count in alive.items()}
-        assert {name: int(mask.sum()) for name, mask in inner.masks.items()} == alive
-
-
-def test_what_a_round_prunes_is_decided_by_its_own_final_weights(rounds):
-    for outer, inner in zip(rounds, rounds[1:], strict=False):
-        for name, mask in inner.masks.items():
-            magnitudes = outer.final_weights[name].abs()
-            removed = outer.masks[name] & ~mask
-            assert float(magnitudes[removed].max()) <= float(magnitudes[mask].min())
+        masking.assert_nested(trained.masks, outer.masks)
+        assert {name: int(mask.sum()) for name, mask in trained.masks.items()} == alive
+        for name, mask in trained.masks.items():  # the round before decides what goes
+            magnitudes, removed = outer.final_weights[name].abs(), outer.masks[name] & ~mask
+            assert trained is outer or magnitudes[removed].max() <= magnitudes[mask].min()
+        alive = {name: count - round(SHORT.pruning_rates[name] * count) for name, count in alive.items()}
+        outer = trained
 
 
 def test_iterative_and_one_shot_masks_part_in_the_second_round(rounds):
@@ -163,22 +147,21 @@ def test_every_round_sees_the_data_in_its_own_order(initial, data):
     assert digest(first.final_weights) != digest(other.final_weights)
 
 
-def test_another_reset_is_used_where_one_is_given(initial, data):
+def test_another_reset_way_of_pruning_and_optimizer_are_used_where_they_are_given(initial, data):
     def keep_training(weights, final_weights, masks):
+        assert digest(weights) == digest(initial)
         return masking.apply(final_weights, masks)
 
-    parts = Parts(reset=keep_training)
-    first, second = reference.paper_rounds(initial, SEEDS[:2], protocol(), data, parts)
-    expected = masking.apply(first.final_weights, second.masks)
-    assert digest(second.first_weights) == digest(expected)
-
-
-def test_another_way_of_pruning_is_used_where_one_is_given(initial, data):
     def halve(weights, masks, rates):
         return masking.prune_smallest(weights, masks, dict.fromkeys(rates, 0.5))
 
-    rounds = reference.paper_rounds(initial, SEEDS[:2], protocol(), data, Parts(prune=halve))
-    assert [masking.density(trained.masks) for trained in rounds] == [1, 0.5]
+    parts = Parts(reset=keep_training, prune=halve)
+    first, second = reference.paper_rounds(initial, SEEDS[:2], protocol(), data, parts)
+    assert digest(second.first_weights) == digest(masking.apply(first.final_weights, second.masks))
+    assert masking.density(second.masks) == 0.5
+    still = Parts(optimizer=lambda weights, settings: torch.optim.SGD(list(weights.values()), lr=0.0))
+    trained = reference.train(initial, masking.ones(initial), 1, SHORT, data, still)
+    assert digest(trained.final_weights) == digest(initial)
 
 
 # --- steps -----------------------------------------------------------------------------------------------------------------
@@ -215,15 +198,12 @@ def test_pruned_weights_are_exactly_zero_after_every_step_and_the_others_move(
 
 
 def test_after_one_step_survivors_of_either_sign_and_biases_have_moved(initial, ticket, data):
-    trained = reference.train(
-        initial, ticket, 1, protocol(training_iterations=1, evaluation_interval=1), data
-    )
+    once = protocol(training_iterations=1, evaluation_interval=1)
+    trained = reference.train(initial, ticket, 1, once, data)
     for name, mask in ticket.items():
         before, after = trained.first_weights[name], trained.final_weights[name]
-        for sign in (before > 0, before < 0):
-            assert (
-                float((after != before)[sign & mask].float().mean()) > 0.25
-            )  # the rest feeds hidden units that are dead
+        for sign in (before > 0, before < 0):  # the rest feeds hidden units that are dead
+            assert float((after != before)[sign & mask].float().mean()) > 0.25
         bias = name.replace(".weight", ".bias")
         assert not torch.equal(trained.final_weights[bias], trained.first_weights[bias])
 
@@ -243,38 +223,19 @@ def test_every_round_has_a_new_optimizer_without_state_that_holds_exactly_the_li
     assert all(int(state["step"]) == 4 for optimizer in optimizers for state in optimizer.state.values())
 
 
-def test_another_optimizer_is_used_where_one_is_given(initial, data):
-    def still(weights, settings):
-        return torch.optim.SGD(list(weights.values()), lr=0.0)
-
-    trained = reference.train(initial, masking.ones(initial), 1, SHORT, data, Parts(optimizer=still))
-    assert digest(trained.final_weights) == digest(initial)
-
-
-def test_training_stops_where_a_part_says_so_and_keeps_the_weights_of_then(initial, data):
-    def at_ten(trained):
-        return trained.iterations[-1] == 10
-
-    dense = masking.ones(initial)
-    stopped = reference.train(initial, dense, 1, SHORT, data, Parts(stop=at_ten))
-    planned = reference.train(initial, dense, 1, dataclasses.replace(SHORT, training_iterations=10), data)
-    assert stopped.iterations == planned.iterations == [0, 5, 10]
-    assert digest(stopped.final_weights) == digest(planned.final_weights)
-
-
-def test_training_takes_as_many_steps_as_its_protocol_says_and_evaluates_at_every_interval(initial, data):
+def test_training_takes_its_protocols_steps_or_stops_where_a_part_says_so(initial, data):
     steps = []
-    trained = reference.train(
-        initial, masking.ones(initial), 1, SHORT, data, watched(lambda *arguments: steps.append(arguments[3]))
+    counted = watched(lambda *arguments: steps.append(arguments[3]))
+    stopping = dataclasses.replace(counted, stop=lambda trained: trained.iterations[-1] == 10)
+    dense, shorter = masking.ones(initial), dataclasses.replace(SHORT, training_iterations=10)
+    whole, stopped, planned = (
+        reference.train(initial, dense, 1, settings, data, parts)
+        for settings, parts in ((SHORT, counted), (SHORT, stopping), (shorter, Parts()))
     )
-    assert steps.count("after") == SHORT.training_iterations
-    assert trained.iterations == [0, 5, 10, 15, 20]
-    assert (
-        len(trained.validation_losses)
-        == len(trained.validation_accuracies)
-        == len(trained.test_accuracies)
-        == 5
-    )
+    assert steps.count("after") == 20 + 10
+    assert whole.iterations == [0, 5, 10, 15, 20] and stopped.iterations == planned.iterations == [0, 5, 10]
+    assert len(whole.validation_losses) == len(whole.validation_accuracies) == len(whole.test_accuracies) == 5
+    assert digest(stopped.final_weights) == digest(planned.final_weights)
 
 
 @pytest.mark.parametrize(
@@ -299,25 +260,22 @@ def test_the_reference_learns(rounds):
     assert dense.validation_losses[-1] < 0.5 * dense.validation_losses[0]
 
 
-def test_early_stop_is_the_first_minimum_of_validation_loss_and_nothing_else():
-    planted = reference.Round(
-        {}, {}, {}, [0, 5, 10, 15, 20], [9.0, 3.0, 2.0, 2.0, 4.0], [0.1] * 5, test_losses=[1, 2, 3, 4, 0]
-    )
-    assert planted.iterations[planted.early_stop] == 10
-
-
-def test_losses_that_are_not_finite_are_never_the_lowest():
-    nan, infinite = float("nan"), float("inf")
-    assert reference.lowest([nan, 2.0, infinite, 1.0, nan]) == 3
-    assert reference.lowest([nan, nan]) == 0
+@pytest.mark.parametrize(
+    ("losses", "place"),
+    [([9, 3, 2, 2, 4], 2), ([NAN, 2, INFINITE, 1, NAN], 3), ([NAN, NAN], 0)],
+)
+def test_early_stop_is_the_first_minimum_of_validation_loss_and_nothing_else(losses, place):
+    read = reference.Round({}, {}, {}, validation_losses=losses, test_losses=list(range(len(losses), 0, -1)))
+    assert read.early_stop == reference.lowest(losses) == place
 
 
 def test_the_weights_of_the_lowest_loss_are_kept_for_each_curve_that_is_written(initial, data):
-    trained = reference.train(initial, masking.ones(initial), 1, SHORT, data)
+    rising = dataclasses.replace(SHORT, optimizer="sgd", learning_rate=0.2)
+    trained = reference.train(initial, masking.ones(initial), 1, rising, data)
     splits = reference.scaled(data, SHORT)
     for split, losses in {"validation": trained.validation_losses, "test": trained.test_losses}.items():
         loss, _ = reference.measure("lenet", trained.best_weights[split], *splits[split])
-        assert loss == min(losses) < losses[0]
+        assert loss == min(losses) < losses[-1]
 
 
 def test_without_a_test_curve_nothing_but_the_curve_is_missing(initial, data):
