@@ -45,36 +45,22 @@ def random_weight(outputs, inputs, seed=0):
 # --- the right weights go -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("scope", ["layer", "global"])
 @pytest.mark.parametrize("rate", [0.1, 0.2, 0.25, 0.5, 0.9])
-def test_masks_equal_ours_for_25_rounds_whatever_rounding_the_rate_needs(rate):
-    weights = {"a.weight": random_weight(7, 11), "b.weight": random_weight(30, 41, seed=1)}
-    layers = {name: layer_of(weight) for name, weight in weights.items()}
-    ours = masks.ones(weights)
-    for _ in range(25):
-        ours = masks.prune_smallest(weights, ours, dict.fromkeys(weights, rate))
-        for name, layer in layers.items():
-            prune.l1_unstructured(layer, "weight", amount=rate)
-            assert torch.equal(layer.weight_mask.bool(), ours[name])
-
-
-def test_global_pruning_equals_ours_and_its_amount_is_a_share_of_what_remains():
+def test_masks_equal_ours_for_25_rounds_whatever_rounding_the_rate_needs(rate, scope):
     weights = {"a.weight": random_weight(7, 11), "b.weight": 3 * random_weight(30, 41, seed=1)}
     layers = {name: layer_of(weight) for name, weight in weights.items()}
     ours = masks.ones(weights)
-    for _ in range(5):
-        ours = masks.prune_smallest(weights, ours, 0.2, scope="global")
-        pairs = [(layer, "weight") for layer in layers.values()]
-        prune.global_unstructured(pairs, pruning_method=prune.L1Unstructured, amount=0.2)
+    for _ in range(25):
+        ours = masks.prune_smallest(weights, ours, rate, scope)
+        if scope == "layer":
+            for layer in layers.values():
+                prune.l1_unstructured(layer, "weight", amount=rate)
+        else:
+            pairs = [(layer, "weight") for layer in layers.values()]
+            prune.global_unstructured(pairs, pruning_method=prune.L1Unstructured, amount=rate)
         for name, layer in layers.items():
             assert torch.equal(layer.weight_mask.bool(), ours[name])
-
-
-@pytest.mark.parametrize(("survivors", "removed"), [(5, 2), (7, 4), (1, 0), (3, 2)])
-def test_half_a_weight_is_rounded_to_even_by_torch_and_by_us(survivors, removed):
-    weight = random_weight(1, survivors)
-    layer = prune.l1_unstructured(layer_of(weight), "weight", amount=0.5)
-    ours = masks.prune_smallest({"a.weight": weight}, masks.ones({"a.weight": weight}), {"a.weight": 0.5})
-    assert int((layer.weight_mask == 0).sum()) == int((~ours["a.weight"]).sum()) == removed
 
 
 def test_ties_leave_the_count_exact():
@@ -82,33 +68,6 @@ def test_ties_leave_the_count_exact():
     for survivors in (8, 6, 5):
         prune.l1_unstructured(layer, "weight", amount=0.2)
         assert int(layer.weight_mask.sum()) == survivors
-
-
-def test_a_mask_may_leave_and_come_back_through_custom_from_mask():
-    layer, kept = toy(), toy()
-    for one in (layer, kept):
-        prune.l1_unstructured(one, "weight", amount=0.2)
-    mask = layer.weight_mask.clone()
-    prune.remove(layer, "weight")
-    layer.load_state_dict(toy().state_dict())  # the keys fit again
-    prune.custom_from_mask(layer, "weight", mask)
-    for one in (layer, kept):
-        prune.l1_unstructured(one, "weight", amount=0.25)
-    assert torch.equal(layer.weight_mask, kept.weight_mask) and int(mask.sum()) == 8
-
-
-def test_the_recipes_rewind_leaves_masked_entries_at_their_initial_values_while_it_trains():
-    layer = toy()
-    for _ in range(3):
-        optimizer = torch.optim.Adam(layer.parameters(), lr=0.01)
-        update(layer, optimizer, iterations=5)
-        scores = getattr(layer, "weight_orig", layer.weight).detach()
-        with torch.no_grad():
-            prune.l1_unstructured(layer, "weight", amount=0.2, importance_scores=scores)
-            layer.weight_orig.copy_(toy().weight)
-    update(layer, torch.optim.Adam(layer.parameters(), lr=0.01), iterations=5)
-    moved = layer.weight_orig != toy().weight
-    assert torch.equal(moved, layer.weight_mask.bool())
 
 
 # --- the traps ----------------------------------------------------------------------------------------------------
@@ -124,16 +83,6 @@ def test_training_between_rounds_does_not_mend_remove():
         update(layer, optimizer)
         survivors.append(int(layer.weight.count_nonzero()))
     assert survivors == [8, 10, 8, 10, 8, 10]
-
-
-def test_remove_keeps_the_parameter_and_writes_masked_values_even_after_drift():
-    layer = toy()
-    parameter, optimizer = layer.weight, sgd(layer, weight_decay=0.1)
-    prune.l1_unstructured(layer, "weight", amount=0.4)
-    update(layer, optimizer, iterations=5)
-    assert layer.weight_orig[0, 0] != toy().weight[0, 0]
-    prune.remove(layer, "weight")
-    assert layer.weight is parameter and int((layer.weight == 0).sum()) == 4
 
 
 def test_a_failing_first_call_restores_the_layer_and_a_failing_further_call_does_not():
@@ -161,13 +110,6 @@ def test_deepcopy_works_unless_the_last_product_was_made_with_gradients():
         copy.deepcopy(layer)
 
 
-def test_a_fresh_model_cannot_load_the_state_of_a_pruned_one_and_name_filters_miss_its_weights():
-    layer = prune.l1_unstructured(toy(), "weight", amount=0.2)
-    with pytest.raises(RuntimeError, match="Missing key"):
-        toy().load_state_dict(layer.state_dict())
-    assert not [name for name, _ in layer.named_parameters() if name.endswith("weight")]
-
-
 def test_loading_with_the_current_mask_rewinds_and_keeps_the_pruned_weights():
     layer = prune.identity(toy(), "weight")
     saved = {name: value.clone() for name, value in layer.state_dict().items()}
@@ -188,31 +130,6 @@ def test_pruning_right_after_an_update_ranks_the_weights_before_it():
     assert layer.weight_mask.tolist() == [[0, 1, 1, 1]]
 
 
-def test_reading_scores_from_weight_orig_ranks_survivors_only():
-    layer = prune.l1_unstructured(toy(), "weight", amount=0.4)
-    with torch.no_grad():
-        layer.weight_orig[0, 0] = 9.0  # a masked entry, drifted to the top, stays pruned
-    prune.l1_unstructured(layer, "weight", amount=0.5, importance_scores=layer.weight_orig)
-    assert layer.weight_mask[0].nonzero().flatten().tolist() == [7, 8, 9]
-
-
-@pytest.mark.parametrize(
-    ("make", "moves"),
-    [
-        (torch.optim.SGD, False),
-        (lambda values, lr: torch.optim.SGD(values, lr=lr, momentum=0.9), False),
-        (torch.optim.Adam, False),
-        (torch.optim.AdamW, True),  # weight decay by default
-    ],
-)
-def test_a_new_optimizer_leaves_masked_entries_alone_unless_it_decays_weights(make, moves):
-    layer = prune.l1_unstructured(toy(), "weight", amount=0.4)
-    update(layer, make(layer.parameters(), lr=0.01), iterations=5)
-    masked = layer.weight_mask == 0
-    assert torch.equal(layer.weight_orig[masked], toy().weight[masked]) is not moves
-    assert int(layer.weight.count_nonzero()) == 6  # the product hides it
-
-
 def test_a_mask_multiplied_once_without_a_hook_is_undone_by_momentum():
     layer = toy()
     optimizer = sgd(layer, momentum=0.9)
@@ -225,34 +142,28 @@ def test_a_mask_multiplied_once_without_a_hook_is_undone_by_momentum():
     assert (layer.weight[~mask] != 0).all() and (~mask).any()
 
 
-@pytest.mark.parametrize(
-    "save",
-    [
-        lambda layer: layer.state_dict()["weight"],
-        lambda layer: dict(layer.named_parameters())["weight"].detach(),
-        lambda layer: layer.weight.data,
-        lambda layer: layer.weight.to("cpu"),
-        lambda layer: layer.weight.float(),
-    ],
-)
-def test_what_only_looks_like_a_saved_copy_is_trained_along(save):
+COPIES = {  # how people save a weight -> whether that is a copy
+    lambda layer: layer.state_dict()["weight"]: False,
+    lambda layer: layer.weight.detach(): False,
+    lambda layer: layer.weight.to("cpu").data: False,
+    lambda layer: layer.weight.float().data: False,
+    lambda layer: layer.weight.detach().clone(): True,
+    lambda layer: copy.deepcopy(layer.state_dict())["weight"]: True,
+}
+
+
+@pytest.mark.parametrize(("save", "is_copy"), COPIES.items())
+def test_what_only_looks_like_a_saved_copy_is_trained_along(save, is_copy):
     layer = toy()
     saved = save(layer)
     update(layer, sgd(layer))
-    assert torch.equal(saved, layer.weight) and not torch.equal(saved, toy().weight)
-
-
-def test_a_clone_and_a_deep_copied_state_dict_are_copies():
-    layer = toy()
-    saved, state = layer.weight.detach().clone(), copy.deepcopy(layer.state_dict())
-    update(layer, sgd(layer))
-    assert torch.equal(saved, toy().weight) and torch.equal(state["weight"], toy().weight)
+    assert torch.equal(saved, toy().weight) is is_copy and torch.equal(saved, layer.weight) is not is_copy
 
 
 # --- the notebook -------------------------------------------------------------------------------------------------
 
 
-def test_the_table_of_symptoms_names_the_cells_of_its_traps():
+def test_the_table_of_symptoms_and_the_prose_name_the_cells_that_they_mean():
     cells = rules.read(NOTEBOOK).cells
     section, places = "", {}
     for cell in cells:
@@ -266,10 +177,6 @@ def test_the_table_of_symptoms_names_the_cells_of_its_traps():
     assert len(rows) >= 12 and {trap for trap, _ in rows} == set("12345678")
     for place, trap in pointed:
         assert places[place].startswith(f"Trap {trap}: "), f"cell [{place}] is not about trap {trap}"
-
-
-def test_the_prose_points_at_the_cell_that_shows_the_same_parameter():
-    cells = rules.read(NOTEBOOK).cells
     (place,) = {int(n) for cell in cells for n in re.findall(r"\(cell \[(\d+)\]\)", cell.source)}
     (shown,) = (cell.source for cell in cells if cell.get("execution_count") == place)
     assert "layer.weight_orig is parameter" in shown
@@ -337,12 +244,9 @@ STOPPED = {  # check -> the arguments that a script in the trap would give it
 }
 
 
-@pytest.mark.parametrize("check", STOPPED)
-def test_a_check_that_the_notebook_names_stops_its_trap(check):
-    with pytest.raises(checks.CheckFailed):
-        getattr(checks, check)(*STOPPED[check]())
-
-
-def test_the_notebook_names_the_checks_that_are_tested_here():
+def test_the_checks_that_the_notebook_names_stop_their_traps():
     (prose,) = (cell.source for cell in rules.read(NOTEBOOK).cells if "## Checks" in cell.source)
     assert re.findall(r"`checks\.(\w+)`", prose) == list(STOPPED)
+    for check, trap in STOPPED.items():
+        with pytest.raises(checks.CheckFailed):
+            getattr(checks, check)(*trap())
