@@ -1,6 +1,5 @@
 """The paper as data: protocols, weight counts and the ladder of P_m, against the numbers that the paper prints."""
 
-import copy
 import dataclasses
 import math
 import pickle
@@ -38,28 +37,11 @@ def test_percent_remaining_gives_every_digit_that_the_paper_prints(line):
         assert rounds_to(value, label), f"round {pruning_round}: {value} is printed as {label}"
 
 
-def test_a_ladder_that_is_off_by_one_round_would_be_noticed():
-    _, *printed = PRINTED_LADDERS.split("conv2")[0].split()
-    assert len(printed) > ROUNDS_PLOTTED
-    assert not any(
-        rounds_to(paper.percent_remaining("lenet", n + 1), label) for n, label in enumerate(printed)
-    )
-
-
-def test_asking_for_counts_does_not_hand_out_the_table_itself():
-    paper.weight_counts("lenet")["fc1.weight"] = 0
-    assert paper.weight_counts("lenet")["fc1.weight"] == 235_200
-
-
 @pytest.mark.parametrize(
     ("index", "printed"), [(0, "100.0"), (2, "95.0"), (13, "67.6"), (33, "17.65"), (38, "5.18"), (39, "2.68")]
 )
 def test_one_shot_levels_are_those_of_figure_4c(index, printed):
     assert rounds_to(paper.one_shot_percent_remaining("lenet", index), printed)
-
-
-def test_one_shot_prunes_the_output_layer_at_half_the_rate():
-    assert paper.one_shot_rates("lenet", 20) == {"fc1.weight": 0.5, "fc2.weight": 0.5, "output.weight": 0.25}
 
 
 @pytest.mark.parametrize("index", [-1, 40])
@@ -121,11 +103,6 @@ def test_a_setting_that_the_paper_does_not_have_is_refused(network, setting, kno
         paper.percent_remaining(network, 3, setting)
 
 
-def test_an_unknown_network_is_refused_and_the_known_ones_are_named():
-    with pytest.raises(ValueError, match="lenet, conv2, conv4, conv6; got 'resnet18'"):
-        paper.protocol("resnet18")
-
-
 def test_a_deviation_is_listed_with_both_values():
     protocol = dataclasses.replace(paper.protocol("lenet"), batch_size=50, optimizer="sgd")
     assert protocol.differences_from_paper() == ["batch_size: 60 -> 50", "optimizer: adam -> sgd"]
@@ -155,26 +132,15 @@ def test_an_impossible_setting_is_refused_by_name(field, value):
         dataclasses.replace(paper.protocol("lenet"), **{field: value})
 
 
-def test_nobody_can_change_a_protocol_by_accident():
+def test_a_protocol_does_not_follow_the_mapping_it_was_made_from_and_survives_the_way_to_another_process():
     protocol = paper.protocol("lenet")
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        protocol.batch_size = 1
+    rates = dict(protocol.pruning_rates)
+    other = dataclasses.replace(protocol, pruning_rates=rates)
+    rates["fc1.weight"] = 0.9
+    for same in (other, pickle.loads(pickle.dumps(protocol))):
+        assert same == protocol and same.key() == protocol.key()
     with pytest.raises(TypeError):
         protocol.pruning_rates["fc1.weight"] = 0.5
-
-
-def test_a_protocol_does_not_follow_the_mapping_it_was_made_from():
-    rates = dict(paper.protocol("lenet").pruning_rates)
-    protocol = dataclasses.replace(paper.protocol("lenet"), pruning_rates=rates)
-    rates["fc1.weight"] = 0.9
-    assert protocol == paper.protocol("lenet")
-
-
-@pytest.mark.parametrize("copied", [lambda p: pickle.loads(pickle.dumps(p)), copy.deepcopy])
-def test_a_protocol_survives_the_way_to_another_process(copied):
-    protocol = paper.protocol("conv6")
-    assert copied(protocol) == protocol
-    assert copied(protocol).key() == protocol.key()
 
 
 def test_every_field_of_a_protocol_changes_its_key():
@@ -213,17 +179,8 @@ PROTOCOL_KEYS = {  # a new field or another default must not orphan records that
 }
 
 
-@pytest.mark.parametrize("network", PROTOCOL_KEYS)
-def test_the_keys_of_the_papers_protocols_are_pinned(network):
-    assert paper.protocol(network).key() == PROTOCOL_KEYS[network]
-
-
-def test_the_tables_of_the_paper_are_there_and_not_empty():
-    assert len(paper.claims()) >= 60
-    assert {"fig", "panel", "series", "round", "pm_percent", "x", "mean", "min", "max"} <= set(
-        paper.curves().columns
-    )
-    assert len(paper.curves()) > 1000
+def test_the_keys_of_the_papers_protocols_are_pinned():
+    assert {network: paper.protocol(network).key() for network in PROTOCOL_KEYS} == PROTOCOL_KEYS
 
 
 @pytest.mark.parametrize("network", paper.WEIGHT_COUNTS)
