@@ -130,7 +130,9 @@ def report():
     """
     from lth_utils import notebooks
 
-    commands.adopt(commands.store(None))
+    store = commands.store(None)
+    commands.adopt(store)
+    commands.calibrate(store)
     notebooks.report(tell=click.echo)
 
 

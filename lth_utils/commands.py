@@ -12,6 +12,9 @@ from pathlib import Path
 
 import click
 
+from lth_utils import ROOT
+
+CALIBRATION = ROOT / "figures" / "00_calibration.csv"
 LONGEST_WITHOUT_BUDGET_HOURS = 12
 
 # ---------------------------------------------------------------- reading
@@ -134,6 +137,17 @@ def adopt(store) -> None:
         else:
             because = f", {lost} can never be made: their chain diverged" if lost else ""
             click.echo(f"{name}: {store.adopt(wave)} new of {len(plan)} runs adopted{because}")
+
+
+def calibrate(store) -> None:
+    """Write what both readings of the claims say about stand-ins for Lenet's trials; notebook 00 shows it."""
+    from lth_utils.claims import calibration
+    from lth_utils.notebooks import summaries
+
+    table = calibration.table(summaries.scored(store.adopted()))
+    CALIBRATION.parent.mkdir(exist_ok=True)
+    table.to_csv(CALIBRATION, index=False, float_format="%.6g", lineterminator="\n")
+    click.echo(f"{CALIBRATION.relative_to(ROOT)}: {len(table)} rows")
 
 
 # ---------------------------------------------------------------- train and verify

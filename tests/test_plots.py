@@ -404,3 +404,43 @@ def test_drawing_leaves_no_global_state_behind_and_needs_no_pyplot():
     code = "import sys, lth_utils.plots; print('matplotlib.pyplot' in sys.modules)"
     command = [sys.executable, "-W", "error", "-c", code]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "False"
+
+
+# --- forest plot -------------------------------------------------------------------------------------------------
+
+
+def contrast(**changes):
+    row = {
+        "claim": "C18",
+        "measure": "ticket minus reinit",
+        "network": "lenet",
+        "unit": "pp",
+        "quantity": "difference",
+    }
+    row |= {"direction": "shown", "size": "agrees", "ours": 0.5, "low": 0.3, "high": 0.7, "theirs": 0.48}
+    return row | {"theirs_half": 0.1, "lower": 0.3, "upper": np.inf} | changes
+
+
+def test_a_forest_has_a_panel_per_network_and_kind_and_keeps_what_it_does_not_draw():
+    rows = [
+        contrast(),
+        contrast(measure="the same numbers"),
+        contrast(ours=-0.1, low=-0.4, high=0.2, direction="open"),
+    ]
+    rows += [
+        contrast(
+            network="conv2", unit="ratio", quantity="ratio", ours=3.0, low=-np.inf, high=3.5, theirs=np.nan
+        )
+    ]
+    rows += [contrast(quantity="value", unit="percent"), contrast(direction="", size="")]
+    figure, table = plots.forest(pd.DataFrame(rows))
+    assert table["panel"].tolist() == ["", "1", "1", "2", "", ""]
+    first, second = figure.axes
+    assert [text.get_text() for text in first.get_yticklabels()] == [
+        "C18  the same numbers",
+        "C18  ticket minus reinit",
+    ]
+    faces = [line.get_markerfacecolor() for line in first.lines if line.get_marker() == "o"]
+    assert faces[1] == "white" and faces[0] != "white", "an open direction is hollow"
+    assert first.get_xlim()[0] < -0.4 and first.get_xlim()[1] > 0.7
+    assert second.get_xscale() == "log" and second.get_xlim()[0] < 1 < 3.5 < second.get_xlim()[1]

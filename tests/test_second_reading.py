@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lth_utils import claims
+from lth_utils import ROOT, claims, records
 from lth_utils.claims import calibration, second_reading
 from lth_utils.claims.measures import Sample
 from lth_utils.claims.statistics import expected_range, ratio_interval, t_interval
+from lth_utils.notebooks import summaries
 from lth_utils.paper import figures
 
 FEW = ["C02", "C09", "C15", "C16", "C59"]
@@ -221,4 +222,16 @@ def test_calibration_tells_right_trials_from_wrong_ones(papers_own):
     own, reinits = table.loc["the paper's own trials"], table.loc["tickets that are their own reinits"]
     assert own["failed"] == 0 and own["met"] > own["inconclusive"]
     assert reinits["failed"] >= 2 and table.loc["ours, tickets and reinits swapped", "failed"] >= 5
-    assert table[list(calibration.COUNTED)].sum(axis=1).loc["ours"] == own[list(calibration.COUNTED)].sum()
+    frozen = table[list(calibration.FROZEN)].sum(axis=1)
+    assert frozen.nunique() == 1 and own["against"] == 0 and reinits["against"] >= 1
+    assert own["agrees"] > reinits["agrees"] and reinits["differs"] >= 3
+    alone = calibration.table(papers_own, draws=1, ids=FEW, worlds=[reinits.name]).set_index("trials of")
+    assert alone.loc[reinits.name].equals(reinits), "a row has a seed of its own"
+
+
+def test_the_committed_calibration_is_that_of_the_adopted_records():
+    world = "ours, tickets and reinits swapped"
+    (row,) = calibration.table(summaries.scored(records.read_adopted()), worlds=[world]).to_dict("records")
+    committed = pd.read_csv(ROOT / "figures" / "00_calibration.csv", index_col="trials of")
+    assert committed.loc[world].to_dict() == pytest.approx({k: v for k, v in row.items() if k in committed})
+    assert list(committed.index) == list(calibration.WORLDS)

@@ -1,60 +1,83 @@
-"""How does the frozen rule judge trials that are right, and trials that are wrong? Post hoc, 2026-11-27.
+"""How do both readings judge trials that are right, and trials that are wrong? Post hoc, 2026-11-27.
 
 Right are the paper's own trials, and fresh ones drawn around its plotted means with the spread of its bars. Wrong are a
 world where tickets learn like their own reinits, and our records with the names of two arms exchanged. A verdict on
 ours means as much as it differs from the verdicts on these.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
 from lth_utils import claims, paper
+from lth_utils.claims import second_reading
 from lth_utils.claims.statistics import expected_range
 from lth_utils.paper import figures
 
 SEED = 20261127
 PAPER_TRIALS = 5  # behind a plotted mean; where it averages more runs, each trial has several
-COUNTED = ("met", "failed", "inconclusive")
+FROZEN = ("met", "failed", "inconclusive")  # outcomes of a condition under the frozen rule
+COUNTED = (*FROZEN, "reproduced", "not reproduced", "shown", "open", "against", "agrees", "differs")
+
+WORLDS = {  # name -> five trials, from our records, the plotted points and a generator; "ours" draws nothing
+    "the paper's own trials": lambda ours, truth, generator: paper_records(truth, generator, own=True),
+    "five new trials, truth as plotted": lambda ours, truth, generator: paper_records(truth, generator),
+    "tickets that are their own reinits": lambda ours, truth, generator: paper_records(
+        tickets_like_reinits(truth), generator
+    ),
+    "ours": lambda ours, truth, generator: ours,
+    "ours, tickets and reinits swapped": lambda ours, truth, generator: swapped(
+        ours, "winning_ticket", "random_reinit"
+    ),
+    "ours, tickets and random networks swapped": lambda ours, truth, generator: swapped(
+        ours, "winning_ticket", "random_sparsity"
+    ),
+}
 
 
 def table(
-    frame: pd.DataFrame, network: str = "lenet", draws: int = 5, ids: Iterable[str] | None = None
+    frame: pd.DataFrame,
+    network: str = "lenet",
+    draws: int = 5,
+    ids: Iterable[str] | None = None,
+    worlds: Iterable[str] = WORLDS,
 ) -> pd.DataFrame:
-    """Outcomes of one network's scored conditions under the frozen rule, for our records and for the stand-ins.
+    """One network's scored conditions in both readings, for our records and for the stand-ins, one row per world.
 
-    frame, ids: as for `claims.compare`. Counts are means over `draws` simulations. Only conditions that the paper's plots
-    over P_m can decide are counted, in all rows alike; a claim is reproduced if those of its conditions are met.
+    frame, ids: as for `claims.compare`. Counts are means over as many simulations as the column "draws" says, from the
+    seed of the row. Only conditions that the paper's plots over P_m can decide are counted, in all rows alike; a claim
+    is reproduced if those of its conditions are met.
     """
     ours = frame[(frame["network"] == network) & (frame["study"] == "paper")]
     truth = plotted_points(network)
-    generator = np.random.Generator(np.random.PCG64(SEED))
-    worlds = {
-        "ours": [ours],
-        "the paper's own trials": (paper_records(truth, generator, own=True) for _ in range(draws)),
-        "five new trials, truth as plotted": (paper_records(truth, generator) for _ in range(draws)),
-        "tickets that are their own reinits": (
-            paper_records(tickets_like_reinits(truth), generator) for _ in range(draws)
-        ),
-        "ours, tickets and reinits swapped": [swapped(ours, "winning_ticket", "random_reinit")],
-        "ours, tickets and random networks swapped": [swapped(ours, "winning_ticket", "random_sparsity")],
-    }
-    decidable = claims.compare(paper_records(truth, generator), ids).query("outcome in @COUNTED")
+    decidable = claims.compare(paper_records(truth, _generator(SEED)), ids).query("outcome in @FROZEN")
     decidable = pd.MultiIndex.from_frame(decidable[["claim", "condition"]])
-    return pd.DataFrame([{"trials of": name} | judged(frames, decidable) for name, frames in worlds.items()])
+    rows = []
+    for name in worlds:
+        seed = SEED + list(WORLDS).index(name)
+        count, generator = 1 if name.startswith("ours") else draws, _generator(seed)
+        frames = (WORLDS[name](ours, truth, generator) for _ in range(count))
+        rows.append({"trials of": name, "draws": count, "seed": seed} | judged(frames, decidable))
+    return pd.DataFrame(rows)
+
+
+def _generator(seed):
+    return np.random.Generator(np.random.PCG64(seed))
 
 
 def judged(frames: Iterable[pd.DataFrame], decidable: pd.MultiIndex) -> dict[str, float]:
-    """Mean numbers of conditions met, failed and inconclusive, and of claims reproduced and not, over the frames."""
+    """Mean numbers over the frames: of conditions by outcome, direction and size, and of claims by verdict."""
     counts = []
     for frame in frames:
-        compared = claims.compare(frame, decidable.unique("claim"))
-        compared = compared[pd.MultiIndex.from_frame(compared[decidable.names]).isin(decidable)]
-        found = compared["outcome"].value_counts()
-        verdicts = claims.verdicts(compared)["verdict"].value_counts()
-        words = {name: found.get(name, 0) for name in COUNTED}
-        counts.append(words | {name: verdicts.get(name, 0) for name in ("reproduced", "not reproduced")})
+        both = [rule(frame, decidable.unique("claim")) for rule in (claims.compare, second_reading.read)]
+        compared, read = (
+            part[pd.MultiIndex.from_frame(part[decidable.names]).isin(decidable)] for part in both
+        )
+        verdicts = claims.verdicts(compared).query("verdict != 'inconclusive'")["verdict"]
+        words = Counter([*compared["outcome"], *verdicts, *read["direction"], *read["size"]])
+        counts.append({word: words[word] for word in COUNTED})
     return pd.DataFrame(counts).mean().to_dict()
 
 

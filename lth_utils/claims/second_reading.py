@@ -1,8 +1,8 @@
 """A second reading of the same conditions: direction apart from size. Post hoc, 2026-11-27; replaces no verdict.
 
 It was defined after the frozen rule had been applied to five trials of Lenet and of Conv-2. That rule wants a whole
-95 % interval inside bounds made for a point estimate, so that trials of the paper's own leave a third of the
-conditions open (see `calibration`). Here a condition is read in parts, each with its error, per network:
+95 % interval inside bounds made for a point estimate, so that trials of the paper's own leave many conditions open
+(figures/00_calibration.csv). Here a condition is read in parts, each with its error, per network:
 
 direction: is there the effect that the claim speaks of, whatever its size? "shown" where the 95 % interval excludes no
     effect on the claim's side, "against" where it does on the other, else "open"; "" where the claim names no side.

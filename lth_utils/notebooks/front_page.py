@@ -39,25 +39,33 @@ def answer() -> str:
 
 
 def verdicts() -> str:
-    """How many claims have which verdict, then a row for each of the paper's central claims that has been decided."""
-    comparison = claims.compare(summaries.scored(records.read_adopted()))
-    central = claims.verdicts(comparison).query("rank == 'A'")
+    """What is shown, then a row for each of the paper's central claims that has been decided, then the others."""
+    table = summaries.conditions(summaries.scored(records.read_adopted()))
     rows = []
-    for found in central[~central["verdict"].isin(UNDECIDED)].itertuples():
-        conditions = comparison[(comparison["claim"] == found.claim) & (comparison["trials"] > 0)]
-        one = next(conditions.itertuples())
-        numbers = f"{one.measure}: {summaries.paper_number(one)}", claims.our_number(one)
-        notebook = summaries.notebook_link(summaries.notebook_of(one.section, one.network), "notebooks/")
-        rows.append((found.claim, found.verdict, found.conditions, found.statement, *numbers, notebook))
-    heads = ("", "verdict", "conditions", "the paper says", "one number of it", "ours, 95 % interval")
+    for row in summaries.per_claim(table).query("rank == 'A'").itertuples():
+        numbers = f"{row.measure}: {summaries.paper_number(row)}", claims.our_number(row)
+        notebook = summaries.notebook_link(summaries.notebook_of(row.section, row.network), "notebooks/")
+        name = f"{row.claim} {paper.NETWORK_LABELS[row.network]}"
+        rows.append((name, row.statement, row.direction, row.size, row.verdict, *numbers, notebook))
+    heads = (
+        "",
+        "the paper says",
+        "direction",
+        "size",
+        "frozen verdict",
+        "one number of it",
+        "ours, 95 % interval",
+    )
+    central = claims.verdicts(table).query("rank == 'A'")
     left = [
         f"- {word}, without a verdict: {' '.join(which)}"
         for word, which in central.groupby("verdict")["claim"]
         if word in UNDECIDED
     ]
-    claim_count = comparison["claim"].nunique()
-    counts = f"**Of {claim_count} claims of the paper: {summaries.counts_text(comparison)}.**"
-    return "\n".join([counts, "", Table((*heads, "notebook"), rows).markdown(), "", *left])
+    sentences = summaries.headline(table)
+    frozen = f"Frozen verdicts on {table['claim'].nunique()} claims: {summaries.counts_text(table)}."
+    found = [f"- {sentence}" for sentence in [*(sentences[1:] or sentences), frozen]]
+    return "\n".join([*found, "", Table((*heads, "notebook"), rows).markdown(), "", *left])
 
 
 def costs() -> str:

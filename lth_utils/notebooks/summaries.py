@@ -1,4 +1,4 @@
-"""The tables of the verdict page and of the README: claims, curve scores, runs and costs, differences, what is missing.
+"""What the verdict page and the README say: claims in both readings, overlap with the paper's curves, costs.
 
 Records and the ledger in, `Table` out; nothing here is decided or typed by hand: verdicts come from `claims`, the
 paper's numbers from its two tables. Knows no file but the folder of notebooks, whose names it links to.
@@ -10,17 +10,23 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from lth_utils import ROOT, claims, paper, plots
 from lth_utils.claims import second_reading
 from lth_utils.claims.curves import curve_score
-from lth_utils.plots import printed, style, tables
 
-NAMES = paper.NETWORK_LABELS | {"vgg19": "VGG-19", "resnet18": "Resnet-18"}  # the ledger speaks of these too
+KEY = ["claim", "condition"]
 ADDED = ("direction", "p", "holm", "theirs", "theirs_half", "difference", "half_width", "size")
 ADDED += ("inside", "equivalent", "plot_inside")
 WORDS = ("shown", "open", "against", "agrees", "differs")
+EXAMPLES = {  # conditions that open the report
+    "C17b": "Lenet's ticket of 21.1 % of the weights learns {} times as fast as with new initial weights",
+    "C18a": "it is {} percentage points more accurate",
+    "C23a": "Conv-2's ticket of 8.8 % learns {} times as fast as its dense network",
+    "C26a": "its ticket of 4.6 % is {} points more accurate than the dense network",
+}
 COST_HEADS = ("runs", "diverged", "million iterations", "wall hours", "processor hours")
 LINK = re.compile(r"\[([^\]]*)\]\(([^)]*)\)")  # the only markup of a cell
 
@@ -29,7 +35,7 @@ LINK = re.compile(r"\[([^\]]*)\]\(([^)]*)\)")  # the only markup of a cell
 class Table:
     """Text cells under heads; as plain text, HTML (a notebook shows both) and Markdown, always the same bytes.
 
-    A cell may hold links, [text](address). strong: numbers of the rows that head a group.
+    A cell may hold links, [text](address). strong: numbers of the rows in bold.
     """
 
     heads: Sequence[str]
@@ -94,9 +100,10 @@ def conditions(frame: pd.DataFrame, ids: Iterable[str] | None = None) -> pd.Data
     Blank where the second reading reads nothing: reduced scale, too few trials, diverged runs, no runs.
     """
     compared, read = claims.compare(frame, ids), second_reading.read(frame, ids)
-    read = read.reindex(columns=["claim", "condition", *ADDED])
-    table = compared.merge(read, how="left", on=["claim", "condition"])
-    return table.fillna({"direction": "", "size": ""})
+    bounds = claims.ledger(ids)[[*KEY, "quantity", "lower", "upper"]]
+    table = compared.merge(bounds, on=KEY).merge(read.reindex(columns=[*KEY, *ADDED]), "left", on=KEY)
+    words = ["direction", "size"]
+    return table.assign(**table[words].astype(object).fillna(""))
 
 
 def per_claim(table: pd.DataFrame) -> pd.DataFrame:
@@ -107,13 +114,41 @@ def per_claim(table: pd.DataFrame) -> pd.DataFrame:
     else a size.
     """
     verdict = table.groupby("claim")["outcome"].agg(claims.verdict)
-    run = table[(table["trials"] > 0) & ~table["outcome"].isin(["reduced scale", "not run"])]
+    run = table[(table["trials"] > 0) & table["outcome"].isin(["met", "failed", "inconclusive"])]
     rows = []
     for (claim, _), of_claim in run.groupby(["claim", "network"], sort=False):
         first = min(range(len(of_claim)), key=lambda n: list(of_claim[["direction", "size"]].iloc[n] == ""))
         said = {part: _counted(of_claim[part]) for part in ("direction", "size")}
         rows.append(of_claim.iloc[first].to_dict() | said | {"verdict": verdict[claim]})
     return pd.DataFrame(rows, columns=[*table, "verdict"])
+
+
+def headline(table: pd.DataFrame) -> list[str]:
+    """The answer in sentences, from a table of `conditions`: effects, directions, sizes, and what is not shown."""
+    read, each = table[table["inside"].notna()], per_claim(table)
+    if read.empty:
+        return ["No claim has been tested at the paper's length."]
+    words, sizes = (Counter(read[part]) for part in ("direction", "size"))
+    holm = (read["direction"].eq("shown") & read["holm"].astype(float).lt(second_reading.LEVEL)).sum()
+    effects = [EXAMPLES[key].format(number) for key, number in _intervals(read).items() if key in EXAMPLES]
+    differing = " ".join(read.loc[read["size"] == "differs", "claim"].unique()) or "none"
+    silent = each[~each["direction"].str.contains("shown|-")].drop_duplicates("claim")
+    named = "; ".join(f"{row.claim} ({row.statement})" for row in silent.itertuples()) or "none"
+    return [
+        f"{'; '.join(effects)} (mean and 95 % interval).",
+        f"Of {words['shown'] + words['open'] + words['against']} conditions that name a direction, {words['shown']} "
+        f"are shown, {words['open']} are open and {words['against']} speak against the paper; "
+        f"{holm} are shown after Holm's correction for all of them.",
+        f"Of {sizes['agrees'] + sizes['differs']} sizes that its plots give with an error, {sizes['agrees']} agree "
+        f"with ours and {sizes['differs']} differ (claims: {differing}).",
+        f"Claims of which no direction is shown: {named}.",
+    ]
+
+
+def _intervals(table):
+    """(claim, condition) -> "2.22 [1.57, 3.57]"."""
+    rows = zip(table["claim"] + table["condition"], table["ours"], table["low"], table["high"])
+    return {key: f"{ours:.2f} [{low:.2f}, {high:.2f}]" for key, ours, low, high in rows}
 
 
 def _counted(words):
@@ -132,58 +167,6 @@ def paper_number(row) -> str:
     return f"{said or drawn}{unit}" if said or drawn else "no number"
 
 
-def claims_table(comparison: pd.DataFrame) -> Table:
-    """Every claim with its verdict; below it each condition, for claims that have runs."""
-    rows, strong = [], set()
-    for claim, conditions in comparison.groupby("claim", sort=False):
-        first, verdict = conditions.iloc[0], claims.verdict(conditions["outcome"])
-        more = f" and {len(conditions) - 1} more" if len(conditions) > 1 else ""
-        number = paper_number(first) + more if verdict == "not run" else ""
-        link = notebook_link(notebook_of(first["section"], first["network"]))
-        strong.add(len(rows))
-        rows.append((f"{claim} {first['rank']}", verdict, first["statement"], number, "", link))
-        for row in conditions.itertuples() if verdict != "not run" else ():
-            outcome = f"{row.outcome} ({row.reason})" if row.reason else row.outcome
-            numbers = paper_number(row), claims.our_number(row)
-            rows.append((row.condition, outcome, row.measure, *numbers, row.rule))
-    heads = ("claim", "verdict / outcome", "the paper says / we measured", "paper", "ours, 95 % interval")
-    return Table((*heads, "notebook / rule"), rows, frozenset(strong))
-
-
-def scores_table(frame: pd.DataFrame) -> Table:
-    """One row per panel of the paper's figures over P_m: how many of its rungs we have, and where the curves meet."""
-    rows = []
-    for figure, panel in ((name, panel) for name, panels in plots.FIGURES.items() for panel in panels):
-        scores = curve_score(frame, figure, panel.paper)
-        have = f"{scores['common_rungs'].sum()} of {scores['paper_rungs'].sum()}"
-        agree = [
-            f"{printed.series_label(row)} {row['agreeing_rungs']} of {row['common_rungs']}"
-            for _, row in scores[scores["common_rungs"] > 0].iterrows()
-        ]
-        rows.append((figure, panel.paper, tables.METRICS[panel.metric], have, "; ".join(agree) or "not run"))
-    heads = ("figure", "panel", "measure", "rungs that we have", "of these, our interval meets its bar")
-    return Table(heads, rows)
-
-
-def runs_table(frame: pd.DataFrame) -> Table:
-    """What was trained: rounds, trials and redraws of every arm, and what it cost."""
-    rows = []
-    for names, group in frame.groupby(["study", "network", "scale", "arm", "procedure"]):
-        study, network, scale, arm, procedure = names
-        what = f"{paper.NETWORK_LABELS[network]} {style.ARM_LABELS[arm]}, {style.PROCEDURE_LABELS[procedure]}"
-        if group["variant"].nunique() > 1:
-            what += f", {group['variant'].nunique()} settings"
-        redraws = group.groupby(["variant", "trial", "pruning_round"]).size()
-        amount = _range(group["pruning_round"]), str(group["trial"].nunique()), _range(redraws)
-        rows.append((f"{what} ({study})", scale, *amount, *costs(group)))
-    return Table(("runs of", "scale", "rounds", "trials", "redraws", *COST_HEADS), rows)
-
-
-def _range(values):
-    low, high = int(values.min()), int(values.max())
-    return str(low) if low == high else f"{low} to {high}"
-
-
 def costs(group: pd.DataFrame) -> tuple[str, ...]:
     """The cells under COST_HEADS: runs, diverged ones, iterations, wall time, processor time as far as it is known."""
     known = group["cpu_seconds"].dropna()
@@ -195,47 +178,37 @@ def costs(group: pd.DataFrame) -> tuple[str, ...]:
     return (*numbers, f"{group['wall_seconds'].sum() / 3600:.2f}", processor)
 
 
-def differences_table(frame: pd.DataFrame) -> Table:
-    """What differs from the paper's protocol, as the records themselves say."""
+def claims_table(each: pd.DataFrame) -> Table:
+    """A row per row of `per_claim`, with one number; strong where no direction is shown."""
     rows = []
-    for names, group in frame.groupby(["study", "network", "scale", "variant", "protocol_differences"]):
-        study, network, scale, variant, differences = names
-        setting = variant or "(paper)"
-        label = paper.NETWORK_LABELS[network]
-        rows.append((study, label, scale, setting, differences or "none", str(len(group))))
-    return Table(("study", "network", "scale", "setting", "field: main setting -> this run", "runs"), rows)
+    for row in each.itertuples():
+        ours = claims.our_number(row._replace(trials=1)).partition(",")[0]
+        measure = re.sub(r"^(Lenet|Conv-2): | \((text|plot)\)$", "", row.measure)
+        number = f"{measure}: {ours} ({row.paper_figure or row.paper_says})"
+        rows.append((row.claim, row.statement, row.direction, row.size, row.verdict, number))
+    strong = frozenset(np.flatnonzero(~each["direction"].str.contains("shown|-")))
+    heads = (
+        "",
+        "the paper says",
+        "direction",
+        "size",
+        "frozen verdict",
+        "one number of it: ours (the paper's)",
+    )
+    return Table(heads, rows, strong)
 
 
-def machines_table(frame: pd.DataFrame) -> Table:
-    """On what, with which torch and in which arithmetic the runs were trained."""
-    count = frame.groupby(["device", "torch_version", "precision"]).size()
-    rows = [(*names, str(number)) for names, number in count.items()]
-    return Table(("device", "torch version", "precision", "runs"), rows)
-
-
-def undecided_table(comparison: pd.DataFrame, verdict: str) -> Table:
-    """The claims that are "not run" or "reduced scale", gathered by the notebook that decides them."""
-    verdicts = comparison.groupby("claim")["outcome"].transform(claims.verdict)
-    chosen = comparison[verdicts == verdict]
-    first = chosen.drop_duplicates("claim")
-    places = [notebook_of(section, network) for section, network in zip(first["section"], first["network"])]
-    rows = []
-    for name, group in first.groupby(places, sort=False):
-        concerned = set(chosen.loc[chosen["claim"].isin(group["claim"]), "network"])
-        concerned = concerned & set(paper.NETWORK_LABELS) or concerned  # others have no plan
-        networks = ", ".join(NAMES[network] for network in NAMES if network in concerned)
-        rows.append((notebook_link(name), networks, str(len(group)), " ".join(group["claim"])))
-    return Table(("notebook", "networks", "claims", "which"), rows)
-
-
-def text_against_plot() -> Table:
-    """Conditions that the paper's own plot fails: its number lies outside the bounds that follow from the text."""
-    ledger = claims.ledger()
-    drawn = pd.to_numeric(ledger["paper_figure"], errors="coerce")
-    fails = (ledger["paper_says"] != "") & ((drawn < ledger["lower"]) | (drawn > ledger["upper"]))
-    rows = []
-    for row in ledger[fails].itertuples():
-        unit = claims.SUFFIXES[row.unit]
-        numbers = f"{row.paper_says}{unit}", claims.rule(row._asdict()), f"{row.paper_figure}{unit}"
-        rows.append((f"{row.claim} {row.condition}", row.measure, *numbers))
-    return Table(("claim", "measure", "text", "so we ask for", "the paper's plot"), rows)
+def overlap(frame: pd.DataFrame) -> str:
+    """How many points of the paper's figures over P_m our intervals meet, of those that we have at its scale."""
+    frame = frame[frame["scale"] == "paper"]
+    panels = [(figure, panel.paper) for figure, shown in plots.FIGURES.items() for panel in shown]
+    scores = pd.concat([curve_score(frame, *panel) for panel in panels]).sort_values("common_rungs")
+    series = ["network", "variant", "arm", "procedure", "metric"]
+    scores = scores[scores["common_rungs"] > 0].drop_duplicates(
+        series, keep="last"
+    )  # some panels are drawn twice
+    counts = scores.groupby("network")[["agreeing_rungs", "common_rungs"]].sum()
+    return "\n".join(
+        f"{paper.NETWORK_LABELS[row.Index]}: {row.agreeing_rungs} of {row.common_rungs} points"
+        for row in counts.itertuples()
+    )

@@ -14,6 +14,7 @@ from lth_utils.plots.figures import (
     figure,
     learning_curves,
 )
+from lth_utils.plots.forest import forest
 from lth_utils.plots.pictures import gallery, save
 from lth_utils.plots.printed import alt_text, intervals, rungs
 
@@ -21,6 +22,7 @@ __all__ = ["FIGURES", "NO_RECORDS", "against_percent_remaining", "alt_text", "co
 __all__ += [
     "difference_panels",
     "figure",
+    "forest",
     "gallery",
     "intervals",
     "learning_curves",
