@@ -309,6 +309,17 @@ def test_learning_curves_draw_and_list_every_trial_over_the_papers():
     assert "paper" not in set(table["source"]) and alone.axes[0].get_ylim() != (0, 1)
 
 
+def test_lines_have_a_panel_per_value_and_are_named_where_they_end():
+    values = [(p, s, x, x * (s == "up")) for p in ("left", "right") for s in ("up", "flat") for x in range(3)]
+    frame = pd.DataFrame(values, columns=["part", "method", "pruning_round", "percent"])
+    figure, table = plots.lines(frame, panel="part", series="method", x="pruning_round", y="percent")
+    assert table is frame and remarks(figure) == ["left", "right"]
+    for ax in figure.axes:
+        assert is_drawn(ax, [0, 1, 2], [0, 1, 2]) and is_drawn(ax, [0, 1, 2], [0, 0, 0])
+        assert [text.get_text() for text in ax.texts] == ["up", "flat"]
+        assert ax.get_xlabel() == "Pruning Round"
+
+
 def test_settings_are_compared_beside_the_papers_dense_network():
     frame = pd.concat([runs(arm="dense", rounds=(0,)).assign(setting=name) for name in ("raw", "norm")])
     figure, table = plots.compare_settings(frame, ["early_stop_iteration", "test_accuracy_at_end"])

@@ -172,11 +172,12 @@ def test_the_table_of_symptoms_and_the_prose_name_the_cells_that_they_mean():
         if cell.cell_type == "code" and cell.execution_count:
             places[cell.execution_count] = section
     (table,) = (cell.source for cell in cells if "| symptom |" in cell.source)
-    rows = re.findall(r"^\| .+ \| (\d): .+ \| (\[.+) \|$", table, re.M)
-    pointed = [(int(place), trap) for trap, numbers in rows for place in re.findall(r"\[(\d+)\]", numbers)]
-    assert len(rows) >= 12 and {trap for trap, _ in rows} == set("12345678")
-    for place, trap in pointed:
-        assert places[place].startswith(f"Trap {trap}: "), f"cell [{place}] is not about trap {trap}"
+    rows = re.findall(r"^\| .+ \| (.+) \| (\[.+) \|$", table, re.M)
+    pointed = [(int(place), where) for where, numbers in rows for place in re.findall(r"\[(\d+)\]", numbers)]
+    expected = {f"Trap {n}" for n in range(1, 9)} | {f"Question {n}" for n in range(1, 7)}
+    assert len(rows) >= 15 and {where for where, _ in rows} == expected
+    for place, where in pointed:
+        assert places[place].startswith(f"{where}: "), f"cell [{place}] is not about {where}"
     (place,) = {int(n) for cell in cells for n in re.findall(r"\(cell \[(\d+)\]\)", cell.source)}
     (shown,) = (cell.source for cell in cells if cell.get("execution_count") == place)
     assert "layer.weight_orig is parameter" in shown

@@ -13,6 +13,7 @@ from lth_utils.plots.figures import (
     difference_panels,
     figure,
     learning_curves,
+    lines,
 )
 from lth_utils.plots.forest import forest
 from lth_utils.plots.pictures import gallery, save
@@ -26,6 +27,7 @@ __all__ += [
     "gallery",
     "intervals",
     "learning_curves",
+    "lines",
     "rungs",
     "save",
 ]

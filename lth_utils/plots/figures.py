@@ -219,3 +219,29 @@ def compare_settings(frame: pd.DataFrame, metrics: Iterable[str]) -> Drawing:
     with_paper = table["source"].eq("paper").any()
     style.legend(drawing, panels.trial_handles(frame["network"].iloc[0], with_paper, dots=True))
     return drawing, table
+
+
+@style.styled
+def lines(frame: pd.DataFrame, *, panel: str, series: str, x: str, y: str) -> Drawing:
+    """A panel per value of one column, a line per value of another, named where it ends; up to four lines.
+
+    Panels and lines stand in order of appearance; the first line has Lenet's hue and is solid. The table is the frame.
+    """
+    names, dashes = list(frame[panel].unique()), ("-", (0, (5, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1.5)))
+    drawing = style.new_figure(1, 2, height=2.4)
+    axes = drawing.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    axes[0].set(ylim=(-0.02 * frame[y].max(), 1.05 * frame[y].max()), ylabel=_words(y))
+    for ax, name in zip(axes, names, strict=True):
+        ends = []
+        for number, (label, rows) in enumerate(frame[frame[panel] == name].groupby(series, sort=False)):
+            hue = style.NEUTRAL if number else style.color("lenet")
+            ax.plot(rows[x], rows[y], color=hue, linestyle=dashes[number])
+            ends.append((label, hue, rows[y].iloc[-1]))
+        style.margin_labels(ax, ends)
+        style.remark(ax, name)
+        ax.set_xlabel(_words(x))
+    return drawing, frame
+
+
+def _words(column):
+    return column.replace("_", " ").title()
