@@ -77,7 +77,7 @@ def paper_range(network: str, metric: str) -> str:
 def inside_paper_bars(table: pd.DataFrame) -> pd.DataFrame:
     """Per metric and setting: "3 of 4" of the paper's min-max bars, where we have a point too, hold our mean.
 
-    table: of `plots.learning_curves(..., paper_dense=True)` or `plots.compare_settings`, or several together.
+    table: of `plots.learning_curves` or `plots.compare_settings`, or several together.
     """
     both = _beside_paper(table).dropna(subset="minimum_paper")
     held = both["mean"].between(both["minimum_paper"], both["maximum_paper"])
@@ -94,20 +94,12 @@ def _per_setting(both, values, summary):
     return values.groupby([both["metric"], both["setting"]], sort=False).agg(summary).unstack(sort=False)
 
 
-def _means(table):
-    """Drawn means of ours and of the paper (once, last), with `evaluation` in hundreds of iterations.
-
-    The paper evaluates one iteration after ours. Rows without iterations (final numbers) are evaluation -1.
-    """
-    places = table["iteration"] if "iteration" in table else pd.Series(float("nan"), index=table.index)
-    means = table.assign(evaluation=(places / 100).round().fillna(-1).astype(int))
-    theirs = means[means["source"] == "paper"].assign(setting=PAPER)
-    return pd.concat([means[means["source"] == "ours"], theirs.drop_duplicates(["metric", "evaluation"])])
-
-
 def _beside_paper(table):
-    """Each mean of ours with the paper's point of the same metric and evaluation."""
-    means = _means(table.reset_index(drop=True))
-    on = ["metric", "evaluation"]
-    theirs = means.loc[means["source"] == "paper", [*on, "mean", "minimum", "maximum"]]
+    """Each mean of ours with the paper's point of the same metric and evaluation, which comes an iteration after ours.
+
+    Final numbers, which have no iteration, are one evaluation of their own.
+    """
+    places = table["iteration"].fillna(-100) if "iteration" in table else -100
+    means, on = table.assign(evaluation=places).round({"evaluation": -2}), ["metric", "evaluation"]
+    theirs = means[means["source"] == "paper"].drop_duplicates(on)[[*on, "mean", "minimum", "maximum"]]
     return means[means["source"] == "ours"].merge(theirs, on=on, suffixes=("", "_paper"))
