@@ -17,7 +17,7 @@ from lth_utils.records import Store, StoreError
 
 @pytest.fixture
 def store(tmp_path):
-    return tmp_path / "records"
+    return Store(tmp_path / "records")
 
 
 def stack(count=3, **changes):
@@ -25,9 +25,8 @@ def stack(count=3, **changes):
     return [record(trial=trial, **changes) for trial in range(count)]
 
 
-def leftovers(folder):
-    """Everything in the store that is not a record."""
-    return [path.name for path in folder.rglob("*") if path.is_file() and path.suffix != ".parquet"]
+def files(store):
+    return [path for path in store.folder.rglob("*") if path.is_file()]
 
 
 # --- keys ------------------------------------------------------------------------------------------------------------------
@@ -45,14 +44,11 @@ def test_known_run_keys_never_change(study):
     assert records.run_key(identity) == RUN_KEYS[study]
 
 
-def test_everything_that_identifies_a_run_changes_its_key():
+def test_a_key_depends_on_every_identity_column_and_on_nothing_else():
     changes = {name: 7 if isinstance(value, int) else "other" for name, value in IDENTITY.items()}
     assert set(changes) == set(records.IDENTITY)
     keys = {records.run_key(IDENTITY | {name: value}) for name, value in changes.items()}
     assert len(keys | {records.run_key(IDENTITY)}) == len(IDENTITY) + 1
-
-
-def test_a_key_does_not_depend_on_the_kind_of_integer_or_on_other_columns():
     numpy_integers = {name: np.int32(v) if isinstance(v, int) else v for name, v in record().items()}
     assert records.run_key(numpy_integers) == records.run_key(IDENTITY)
 
@@ -62,12 +58,13 @@ def test_a_key_does_not_depend_on_the_kind_of_integer_or_on_other_columns():
 
 def test_a_stack_is_one_file_and_comes_back_as_it_went_in(store):
     rows = stack(5, arm="random_reinit", curve_test_accuracy=[0.5, float("nan"), 0.75])
-    path = Store(store).write(rows)
-    assert path.relative_to(store).parts[:2] == ("lenet", "paper")
-    assert [file for file in store.rglob("*") if file.is_file()] == [path]
-    frame = Store(store).rows()
+    path = store.write(rows)
+    assert path.relative_to(store.folder).parts[:2] == ("lenet", "paper") and files(store) == [path]
+    schema = pq.read_schema(path)
+    assert schema.names == records.SCHEMA.names and schema.types == records.SCHEMA.types
+    frame = store.rows()
     assert list(frame["run_key"]) == [records.run_key(row) for row in rows]
-    assert set(frame["file"]) == {str(path.relative_to(store))}
+    assert set(frame["file"]) == {str(path.relative_to(store.folder))}
     for row, (_, stored) in zip(rows, frame.iterrows(), strict=True):
         for name, value in row.items():
             if name.startswith("curve_"):
@@ -76,70 +73,60 @@ def test_a_stack_is_one_file_and_comes_back_as_it_went_in(store):
                 assert stored[name] == value, name
 
 
-def test_the_name_of_a_file_follows_from_its_runs_and_from_nothing_else(store, tmp_path):
-    rows = stack(3)
-    first = Store(store).write(rows)
-    other = Store(tmp_path / "other").write([row | {"test_accuracy_at_end": 0.1} for row in reversed(rows)])
-    assert first.name == other.name
-    assert Store(store).write(stack(2)).name != first.name
-
-
-def test_columns_have_the_types_that_the_design_promises(store):
-    schema = pq.read_schema(Store(store).write(stack()))
-    assert schema.names == records.SCHEMA.names and schema.types == records.SCHEMA.types
-    curves = [name for name in schema.names if name.startswith("curve_")]
-    assert len(curves) == 4 and all(schema.field(name).type == pa.list_(pa.float32()) for name in curves)
-    assert schema.field("diverged").type == pa.bool_()
+def test_the_name_of_a_file_follows_from_its_runs_and_a_stack_that_is_written_again_replaces_itself(store):
+    path = store.write(stack(3))
+    again = store.write([row | {"test_accuracy_at_end": 0.5} for row in reversed(stack(3))])
+    assert path == again != store.write(stack(2, pruning_round=2))
+    assert store.load(pruning_round=1)["test_accuracy_at_end"].tolist() == [0.5] * 3
 
 
 @pytest.mark.parametrize("column", ["pruning_round", "test_accuracy_at_end", "diverged"])
 def test_a_value_of_the_wrong_type_is_not_written(store, column):
     with pytest.raises((ValueError, pa.ArrowTypeError)):
-        Store(store).write(stack(1, **{column: "many"}))
-    assert not store.exists() or not list(store.rglob("*.*"))
+        store.write(stack(1, **{column: "many"}))
+    assert files(store) == []
 
 
 def test_rows_of_two_scales_do_not_share_a_file(store):
     with pytest.raises(ValueError, match=r"quick.*short|short.*quick"):
-        Store(store).write([record(scale="quick"), record(scale="short")])
+        store.write([record(scale="quick"), record(scale="short")])
 
 
 def test_pandas_reads_the_store_as_it_stands_beside_whatever_starts_with_an_underscore(store):
-    Store(store).write(stack(3))
-    Store(store).write(stack(2, network="conv2", scale="reduced", protocol_differences="x: 1 -> 2"))
-    Store(store).adopt(Store(store).rows())
-    save_arrays(store / "lenet" / "paper" / "_chains" / "trial0.npz", {"a": np.zeros(3)})
-    (store / "_claims").mkdir()
-    (store / "_claims" / "0123.lock").touch()
-    (store / "lenet" / "paper" / "_tmp-abc.parquet").write_bytes(b"half a fi")
-    frame = pd.read_parquet(store)
-    assert len(frame) == 5
-    assert list(frame.columns) == records.SCHEMA.names
-    assert len(Store(store).rows()) == 5
+    store.write(stack(3))
+    store.write(stack(2, network="conv2", scale="reduced", protocol_differences="x: 1 -> 2"))
+    store.adopt(store.rows())
+    save_arrays(store.folder / "lenet" / "paper" / "_chains" / "trial0.npz", {"a": np.zeros(3)})
+    (store.folder / "_claims").mkdir()
+    (store.folder / "_claims" / "0123.lock").touch()
+    (store.folder / "lenet" / "paper" / "_tmp-abc.parquet").write_bytes(b"half a fi")
+    frame = pd.read_parquet(store.folder)
+    assert len(frame) == len(store.rows()) == 5 and list(frame.columns) == records.SCHEMA.names
 
 
 def test_an_empty_or_missing_store_has_all_columns_and_no_rows(store):
     for _ in ("missing", "empty"):
-        frame = Store(store).load()
+        frame = store.load(network="lenet", arm="winning_ticket")
         assert len(frame) == 0 and {"run_key", "arm", "test_accuracy_at_end"} <= set(frame.columns)
-        store.mkdir(exist_ok=True)
+        store.folder.mkdir(exist_ok=True)
 
 
 @pytest.mark.parametrize("failing", ["replace", "chmod"])
 def test_a_failing_disk_leaves_nothing_behind(store, monkeypatch, failing):
-    kept = Store(store).write(stack(3))
+    kept = store.write(stack(3))
 
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, failing, full)
-    with pytest.raises(OSError, match="No space left"):
-        Store(store).write(stack(2))
-    with pytest.raises(OSError, match="No space left"):
-        Store(store).adopt(Store(store).rows())
-    with pytest.raises(OSError, match="No space left"):
-        save_arrays(store / "_x" / "y.npz", {"a": np.zeros(3)})
-    assert leftovers(store) == [] and Store(store).files() == [kept]
+    for write in (
+        lambda: store.write(stack(2)),
+        lambda: store.adopt(store.rows()),
+        lambda: save_arrays(store.folder / "_x" / "y.npz", {"a": np.zeros(3)}),
+    ):
+        with pytest.raises(OSError, match="No space left"):
+            write()
+    assert files(store) == [kept]
 
 
 def test_an_interruption_while_writing_leaves_nothing_behind(store, monkeypatch):
@@ -148,42 +135,62 @@ def test_an_interruption_while_writing_leaves_nothing_behind(store, monkeypatch)
 
     monkeypatch.setattr(pq, "write_table", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        Store(store).write(stack(2))
-    assert [path for path in store.rglob("*") if path.is_file()] == []
+        store.write(stack(2))
+    assert files(store) == []
 
 
 # --- files that are not what they should be ------------------------------------------------------------------------------
 
 
-def copy_of(path, name):
-    target = path.with_name(name)
+def moved(path, place):
+    target = path.parent / place
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(path.read_bytes())
-    return target
+    return path.rename(target)
 
 
-def assert_refused(store, path, message):
+def rewritten(path, change):
+    table = pq.read_table(path, partitioning=None)
+    pq.write_table(change(table), path)
+    return path
+
+
+def in_round_9(table):
+    rows = table.to_pylist()
+    rows[1]["pruning_round"] = 9
+    return pa.Table.from_pylist(rows, schema=records.SCHEMA)
+
+
+SPOILED = {
+    "a foreign file": (lambda path: moved(path, "notes.txt"), "not a record file"),
+    "a file of another name": (lambda path: moved(path, "copy.parquet"), "not a record file"),
+    "the wrong depth": (lambda path: moved(path, f"../../{path.name}"), "not a record file"),
+    "another network": (lambda path: moved(path, f"../../conv2/paper/{path.name}"), "wrong folder"),
+    "a new name": (lambda path: moved(path, "0123456789abcdef.parquet"), "does not match"),
+    "an altered run": (lambda path: rewritten(path, in_round_9), "altered or renamed"),
+    "a column less": (lambda path: rewritten(path, lambda t: t.drop_columns(["device"])), "other columns"),
+    "something else": (lambda path: rewritten(path, lambda t: pa.table({"a": [1]})), "other columns"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "message"), SPOILED.values(), ids=SPOILED)
+def test_a_file_that_is_not_what_it_should_be_is_named(store, spoil, message):
+    path = spoil(store.write(stack()))
     with pytest.raises(StoreError, match=message) as caught:
-        Store(store).rows()
+        store.rows()
     assert path.name in str(caught.value)
 
 
-@pytest.mark.parametrize("keep", [0, 3, 100, -1])
-def test_a_truncated_file_is_named(store, keep):
-    path = Store(store).write(stack())
-    path.write_bytes(path.read_bytes()[:keep])
-    assert_refused(store, path, "cannot be read")
-
-
-def test_a_flipped_bit_is_named_unless_it_changes_nothing(store):
-    path = Store(store).write(stack())
-    whole, expected, refused = path.read_bytes(), Store(store).rows(), 0
+def test_truncated_files_and_flipped_bits_are_named_unless_they_change_nothing(store):
+    path = store.write(stack())
+    whole, expected, refused = path.read_bytes(), store.rows(), 0
+    damaged = [whole[:keep] for keep in (0, 3, 100, -1)]
     for place in range(4, len(whole) - 8, 53):  # between the marks at both ends of every Parquet file
-        altered = bytearray(whole)
-        altered[place] ^= 1 << place % 8
-        path.write_bytes(altered)
+        damaged.append(bytearray(whole))
+        damaged[-1][place] ^= 1 << place % 8
+    for content in damaged:
+        path.write_bytes(content)
         try:
-            pd.testing.assert_frame_equal(Store(store).rows(), expected)
+            pd.testing.assert_frame_equal(store.rows(), expected)
         except StoreError as error:
             assert path.name in str(error)
             refused += 1
@@ -191,89 +198,30 @@ def test_a_flipped_bit_is_named_unless_it_changes_nothing(store):
 
 
 def test_files_without_checksums_stay_readable(store):
-    path = Store(store).write(stack())
-    expected = Store(store).rows()
+    path = store.write(stack())
+    expected = store.rows()
     pq.write_table(pq.read_table(path, partitioning=None), path, compression="zstd")
-    pd.testing.assert_frame_equal(Store(store).rows(), expected)
-
-
-@pytest.mark.parametrize("name", ["notes.txt", "copy.parquet", "0123456789abcdef.csv"])
-def test_a_foreign_file_is_named(store, name):
-    path = copy_of(Store(store).write(stack()), name)
-    assert_refused(store, path, "not a record file")
-
-
-def test_a_file_at_the_wrong_depth_is_named(store):
-    path = Store(store).write(stack())
-    moved = store / path.name
-    path.rename(moved)
-    assert_refused(store, moved, "not a record file")
-
-
-def test_a_file_in_the_folder_of_another_network_is_named(store):
-    path = Store(store).write(stack())
-    (store / "conv2" / "paper").mkdir(parents=True)
-    moved = path.rename(store / "conv2" / "paper" / path.name)
-    assert_refused(store, moved, "wrong folder")
-
-
-def test_a_renamed_file_is_named(store):
-    path = Store(store).write(stack())
-    assert_refused(store, path.rename(path.with_name("0123456789abcdef.parquet")), "does not match")
-
-
-def test_a_file_whose_runs_were_altered_is_named(store):
-    path = Store(store).write(stack())
-    table = pq.read_table(path, partitioning=None).to_pylist()
-    table[1]["pruning_round"] = 9
-    pq.write_table(pa.Table.from_pylist(table, schema=records.SCHEMA), path)
-    assert_refused(store, path, "altered or renamed")
+    pd.testing.assert_frame_equal(store.rows(), expected)
 
 
 def test_a_column_may_be_added_and_older_files_read_as_if_they_held_the_default(store, monkeypatch):
-    Store(store).write(stack(2))
-    before = Store(store).rows()
-    wider = records.pa.schema([*records.SCHEMA, ("hidden_units", records.pa.int32())])
-    monkeypatch.setattr(records, "SCHEMA", wider)
+    store.write(stack(2))
+    before = store.rows()
+    monkeypatch.setattr(records, "SCHEMA", pa.schema([*records.SCHEMA, ("hidden_units", pa.int32())]))
     monkeypatch.setattr(records, "LATER", {"hidden_units": 300})
     records._read_file.cache_clear()
-    Store(store).write(stack(1, study="baseline", hidden_units=50))
-    Store(store).write(stack(1, study="signs"))
-    frame = Store(store).rows().set_index("study")["hidden_units"]
+    store.write(stack(1, study="baseline", hidden_units=50))
+    store.write(stack(1, study="signs"))
+    frame = store.rows().set_index("study")["hidden_units"]
     assert frame.to_dict() == {"paper": 300, "baseline": 50, "signs": 300} and frame.dtype == "int64"
-    assert set(before["run_key"]) < set(Store(store).rows()["run_key"])
-
-
-@pytest.mark.parametrize("content", ["", "<<<<<<< HEAD\nrun_key,network\n", "run_key;network\n"])
-def test_a_manifest_that_is_none_is_named(store, content):
-    store.mkdir()
-    (store / "_manifest.csv").write_text(content)
-    with pytest.raises(StoreError, match=r"_manifest\.csv"):
-        Store(store).manifest()
-
-
-def test_a_file_with_other_columns_is_named(store):
-    path = Store(store).write(stack())
-    pq.write_table(pq.read_table(path, partitioning=None).drop_columns(["device"]), path)
-    assert_refused(store, path, "other columns")
-
-
-def test_a_parquet_file_of_something_else_is_named(store):
-    path = Store(store).write(stack())
-    pq.write_table(pa.table({"a": [1]}), path)
-    assert_refused(store, path, "other columns")
+    assert set(before["run_key"]) < set(store.rows()["run_key"])
 
 
 def test_a_run_that_is_stored_twice_is_named_with_both_files(store):
-    first, second = Store(store).write(stack(3)), Store(store).write(stack(2))
-    for path in (first, second):
-        assert_refused(store, path, "stored twice.*'trial'")
-
-
-def test_writing_the_same_stack_again_replaces_it(store):
-    Store(store).write(stack(3))
-    Store(store).write(stack(3, test_accuracy_at_end=0.5))
-    assert Store(store).rows()["test_accuracy_at_end"].tolist() == [0.5] * 3
+    first, second = store.write(stack(3)), store.write(stack(2))
+    with pytest.raises(StoreError, match=r"stored twice.*'trial'") as caught:
+        store.rows()
+    assert first.name in str(caught.value) and second.name in str(caught.value)
 
 
 # --- loading -----------------------------------------------------------------------------------------------------------------
@@ -284,9 +232,9 @@ def filled(store):
     """Two arms of two trials, another study and another variant, which load() leaves out unless asked."""
     for arm in ("winning_ticket", "random_reinit"):
         for pruning_round in (1, 3):
-            Store(store).write(stack(2, arm=arm, pruning_round=pruning_round))
-    Store(store).write(stack(1, study="baseline", scale="short"))
-    Store(store).write(stack(1, variant="dropout"))
+            store.write(stack(2, arm=arm, pruning_round=pruning_round))
+    store.write(stack(1, study="baseline", scale="short"))
+    store.write(stack(1, variant="dropout"))
     return store
 
 
@@ -306,13 +254,9 @@ def filled(store):
     ],
 )
 def test_filters_choose_runs(filled, filters, count):
-    assert len(Store(filled).load(**filters)) == count
-
-
-def test_rows_come_sorted_and_numbered(filled):
-    frame = Store(filled).load()
+    frame = filled.load(**filters)
+    assert len(frame) == count
     assert frame.equals(frame.sort_values(list(records.IDENTITY)).reset_index(drop=True))
-    assert frame.index.tolist() == list(range(8))
 
 
 @pytest.mark.parametrize(
@@ -334,39 +278,32 @@ def test_rows_come_sorted_and_numbered(filled):
 )
 def test_a_column_or_a_word_that_there_is_not_is_refused_with_what_there_is(filled, filters, said):
     with pytest.raises(ValueError, match=said):
-        Store(filled).load(**filters)
+        filled.load(**filters)
 
 
-def test_two_scales_are_never_loaded_together(filled):
-    Store(filled).write(stack(2, scale="reduced", pruning_round=5))
+def test_two_scales_of_one_network_are_never_loaded_together(filled):
+    filled.write(stack(2, scale="reduced", network="conv2"))
+    assert len(filled.load()) == 10
+    filled.write(stack(2, scale="reduced", pruning_round=5))
     with pytest.raises(ValueError, match="paper, reduced"):
-        Store(filled).load()
-    assert len(Store(filled).load(scale="paper")) == 8
-    assert len(Store(filled).load(scale="reduced")) == 2
-
-
-def test_another_network_may_have_another_scale(filled):
-    Store(filled).write(stack(2, scale="reduced", network="conv2"))
-    assert len(Store(filled).load()) == 10
+        filled.load()
+    assert len(filled.load(scale="paper")) == 8 and len(filled.load(scale="reduced")) == 4
 
 
 def test_one_run_under_two_protocols_is_refused_until_one_is_chosen(filled):
-    Store(filled).write(stack(1, protocol_key="fedcba987654"))
+    filled.write(stack(1, protocol_key="fedcba987654"))
     with pytest.raises(StoreError, match=r"one run under two protocols.*choose one by protocol_key"):
-        Store(filled).load()
-    assert len(Store(filled).load(protocol_key="fedcba987654")) == 1
-
-
-# --- curves ------------------------------------------------------------------------------------------------------------------
+        filled.load()
+    assert len(filled.load(protocol_key="fedcba987654")) == 1
 
 
 def test_curves_have_one_row_per_evaluation(store):
-    Store(store).write(stack(2))
-    longer = {f"curve_{name}": [0.5, 0.5] for name in records.CURVES[1:]} | {
-        "curve_iteration": [0.0, 49_900.0]
-    }
-    Store(store).write(stack(1, pruning_round=2, percent_remaining=64.0, **longer))
-    long = records.curves(Store(store).load())
+    assert len(records.curves(store.load())) == 0
+    store.write(stack(2))
+    longer = {f"curve_{name}": [0.5, 0.5] for name in records.CURVES[1:]}
+    longer |= {"curve_iteration": [0.0, 49_900.0], "percent_remaining": 64.0}
+    store.write(stack(1, pruning_round=2, **longer))
+    long = records.curves(store.load())
     assert len(long) == 3 + 3 + 2
     assert list(long.columns) == ["run_key", *records.IDENTITY, "percent_remaining", *records.CURVES]
     second = long[long["trial"] == 1]
@@ -378,75 +315,72 @@ def test_curves_have_one_row_per_evaluation(store):
     assert long["iteration"].dtype.kind == "i" and long["test_accuracy"].dtype == float
 
 
-def test_curves_of_no_runs_are_no_rows(store):
-    assert len(records.curves(Store(store).load())) == 0
-
-
 # --- the manifest ------------------------------------------------------------------------------------------------------------
 
 
-def test_only_adopted_runs_are_seen_by_a_report(filled):
-    assert len(Store(filled).load(adopted=True)) == 0
-    chosen = Store(filled).load(pruning_round=1)
-    assert Store(filled).adopt(chosen) == 4
-    assert Store(filled).load(adopted=True)["run_key"].tolist() == chosen["run_key"].tolist()
-    assert Store(filled).adopt(Store(filled).rows()) == 6
-    assert len(Store(filled).adopted()) == len(Store(filled).manifest()) == 10
-
-
-def test_adopting_twice_changes_not_a_byte(filled):
-    Store(filled).adopt(Store(filled).rows())
-    before = (filled / "_manifest.csv").read_bytes()
-    assert Store(filled).adopt(Store(filled).rows()) == 0
-    assert (filled / "_manifest.csv").read_bytes() == before
+def test_only_adopted_runs_are_seen_by_a_report_and_adopting_twice_changes_not_a_byte(filled):
+    assert len(filled.load(adopted=True)) == 0
+    chosen = filled.load(pruning_round=1)
+    assert filled.adopt(chosen) == 4
+    assert filled.load(adopted=True)["run_key"].tolist() == chosen["run_key"].tolist()
+    assert filled.adopt(filled.rows()) == 6
+    assert len(filled.adopted()) == len(filled.manifest()) == 10
+    before = (filled.folder / "_manifest.csv").read_bytes()
+    assert filled.adopt(filled.rows()) == 0
+    assert (filled.folder / "_manifest.csv").read_bytes() == before
 
 
 def test_an_adopted_run_without_a_record_is_reported_by_name(filled):
-    Store(filled).adopt(Store(filled).rows())
-    next(iter(Store(filled).files())).unlink()
+    filled.adopt(filled.rows())
+    filled.files()[0].unlink()
     with pytest.raises(StoreError, match=r"\d run\(s\) of the manifest have no record.*'network'"):
-        Store(filled).load(adopted=True)
-    assert len(Store(filled).rows()) < 10
+        filled.load(adopted=True)
+    assert len(filled.rows()) < 10
 
 
 def test_keys_of_digits_survive_the_manifest(filled):
-    frame = Store(filled).rows()
+    frame = filled.rows()
     frame.loc[0, "run_key"], frame.loc[1, "run_key"] = "0000000000000012", "1234567890123e45"
-    Store(filled).adopt(frame)
-    assert {"0000000000000012", "1234567890123e45"} <= set(Store(filled).manifest()["run_key"])
+    filled.adopt(frame)
+    assert {"0000000000000012", "1234567890123e45"} <= set(filled.manifest()["run_key"])
+
+
+@pytest.mark.parametrize("content", ["", "<<<<<<< HEAD\nrun_key,network\n", "run_key;network\n"])
+def test_a_manifest_that_is_none_is_named(store, content):
+    store.folder.mkdir()
+    (store.folder / "_manifest.csv").write_text(content)
+    with pytest.raises(StoreError, match=r"_manifest\.csv"):
+        store.manifest()
 
 
 # --- arrays beside the records -----------------------------------------------------------------------------------------------
 
 
-def test_arrays_come_back_as_they_went_in(store):
+def test_arrays_come_back_as_they_went_in_and_missing_ones_are_named(store):
     arrays = {"fc1.weight": np.arange(6, dtype=np.uint8).reshape(2, 3), "fc1.bias": np.float32([0.5])}
-    save_arrays(store / "_chains" / "x.npz", arrays)
-    loaded = load_arrays(store / "_chains" / "x.npz")
+    save_arrays(store.folder / "_chains" / "x.npz", arrays)
+    loaded = load_arrays(store.folder / "_chains" / "x.npz")
     assert list(loaded) == list(arrays)
     assert all(np.array_equal(loaded[n], a) and loaded[n].dtype == a.dtype for n, a in arrays.items())
-
-
-def test_missing_arrays_are_named(store):
     with pytest.raises(StoreError, match=r"trial7\.npz"):
-        load_arrays(store / "trial7.npz")
+        load_arrays(store.folder / "trial7.npz")
 
 
 def test_altered_or_truncated_arrays_are_named(store):
-    path = store / "_chains" / "trial7.npz"
+    path = store.folder / "_chains" / "trial7.npz"
     save_arrays(path, {"fc1.weight": np.arange(90, dtype=np.uint8)})
-    whole = path.read_bytes()
-    flipped = [bytearray(whole) for _ in whole]
-    for place, altered in enumerate(flipped):
-        altered[place] ^= 1 << place % 8
-    refused = 0
-    for altered in [whole[:keep] for keep in range(0, len(whole), 9)] + flipped:
-        path.write_bytes(altered)
+    whole, refused = path.read_bytes(), 0
+    damaged = [whole[:keep] for keep in range(0, len(whole), 9)]
+    for place in range(len(whole)):
+        damaged.append(bytearray(whole))
+        damaged[-1][place] ^= 1 << place % 8
+    for content in damaged:
+        path.write_bytes(content)
         try:
             loaded = load_arrays(path)
         except StoreError as error:
             assert "trial7.npz" in str(error)
             refused += 1
-        else:  # a date, an attribute, the number of arrays: chains.py looks at their names and shapes
+        else:  # a date, an attribute, the number of arrays: `Kept` looks at their names and shapes
             assert all(np.array_equal(array, np.arange(90)) for array in loaded.values())
     assert refused > 100
