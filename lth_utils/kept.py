@@ -43,13 +43,8 @@ def write_atomically(target: Path, save: Callable[[str], object]) -> None:
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write named arrays, compressed."""
-
-    def save(temporary):
-        with open(temporary, "wb") as file:
-            np.savez_compressed(file, **arrays)
-
-    write_atomically(path, save)
+    """Write named arrays, compressed, into a file whose name ends in ".npz"."""
+    write_atomically(path, lambda temporary: np.savez_compressed(temporary, **arrays))
 
 
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
@@ -69,9 +64,9 @@ class Kept:
 
     def path(self, run, kind: str, procedure: str = "iterative", pruning_round: int | None = None) -> Path:
         """The file of a trial: kind is "_chains" or "_weights"; a round only where each has its own."""
-        parts = [run.study, run.variant, run.protocol.key(), procedure, f"trial{run.trial}"]
-        parts += [] if pruning_round is None else [f"round{pruning_round}"]
-        name = "-".join(part for part in parts if part and part != "iterative")
+        after = "" if pruning_round is None else f"round{pruning_round}"
+        parts = [run.study, run.variant, run.protocol.key(), procedure, f"trial{run.trial}", after]
+        name = "-".join(part for part in parts if part not in ("", "iterative"))
         return self.folder / run.network / run.scale / kind / f"{name}.npz"
 
     def masks(self, run) -> Masks:
@@ -114,7 +109,7 @@ class Kept:
         history = [masking.ones(final_weights), masks][-after:]
         if after > 2:
             arrays = self._chain(run, run.procedure)
-            history = [masking.at_round(arrays, earlier) for earlier in range(after - 1)] + [masks]
+            history = [*(masking.at_round(arrays, earlier) for earlier in range(after - 1)), masks]
         save_arrays(path, masking.pruned_at([*history, following]))
         if run.procedure == "continued":
             arrays = {name: weight.numpy() for name, weight in final_weights.items()}

@@ -29,38 +29,26 @@ from lth_utils.kept import MEND, Kept, StoreError, write_atomically
 
 COMMITTED = ROOT / "notebooks" / "records"
 
+TEXT, COUNT, NUMBER = pa.string(), pa.int32(), pa.float64()
 IDENTITY = {
-    "network": pa.string(),
-    "variant": pa.string(),
-    "study": pa.string(),
-    "scale": pa.string(),
-    "procedure": pa.string(),
-    "arm": pa.string(),
-    "trial": pa.int32(),
-    "replicate": pa.int32(),
-    "pruning_round": pa.int32(),
-    "protocol_key": pa.string(),
+    **dict.fromkeys(("network", "variant", "study", "scale", "procedure", "arm"), TEXT),
+    **dict.fromkeys(("trial", "replicate", "pruning_round"), COUNT),
+    "protocol_key": TEXT,
 }
 MEASURES = {
-    "percent_remaining": pa.float64(),
-    "training_iterations": pa.int32(),
-    "early_stop_iteration": pa.int32(),
-    "validation_loss_at_early_stop": pa.float64(),
-    "validation_accuracy_at_early_stop": pa.float64(),
-    "test_accuracy_at_early_stop": pa.float64(),
-    "train_accuracy_at_early_stop": pa.float64(),
-    "test_accuracy_at_end": pa.float64(),
-    "train_accuracy_at_end": pa.float64(),
+    "percent_remaining": NUMBER,
+    "training_iterations": COUNT,
+    "early_stop_iteration": COUNT,
+    "validation_loss_at_early_stop": NUMBER,
+    "validation_accuracy_at_early_stop": NUMBER,
+    "test_accuracy_at_early_stop": NUMBER,
+    "train_accuracy_at_early_stop": NUMBER,
+    "test_accuracy_at_end": NUMBER,
+    "train_accuracy_at_end": NUMBER,
     "diverged": pa.bool_(),
-    "protocol": pa.string(),
-    "protocol_differences": pa.string(),
-    "precision": pa.string(),
-    "device": pa.string(),
-    "wall_seconds": pa.float64(),
-    "cpu_seconds": pa.float64(),
-    "torch_version": pa.string(),
-    "code_version": pa.string(),
-    "seeds": pa.string(),
+    **dict.fromkeys(("protocol", "protocol_differences", "precision", "device"), TEXT),
+    **dict.fromkeys(("wall_seconds", "cpu_seconds"), NUMBER),
+    **dict.fromkeys(("torch_version", "code_version", "seeds"), TEXT),
 }
 LATER: dict[str, object] = {}  # column that older files lack -> what their runs had
 CURVES = ("iteration", "validation_loss", "validation_accuracy", "test_accuracy")
@@ -145,15 +133,16 @@ class Store(Kept):
 
     def write(self, rows: list[dict]) -> Path:
         """Write one stack's rows as one new file and return its path; rows share network and scale."""
-        place = {(row["network"], row["scale"]) for row in rows}
-        if len(place) != 1:
-            raise ValueError(f"the rows of one file share network and scale, got {sorted(place)}")
-        ((network, scale),) = place
-        target = self.folder / network / scale / f"{_file_hash(map(run_key, rows))}.parquet"
+        (place, *others) = sorted({(row["network"], row["scale"]) for row in rows})
+        if others:
+            raise ValueError(f"the rows of one file share network and scale, got {[place, *others]}")
+        target = self.folder.joinpath(*place, f"{_file_hash(map(run_key, rows))}.parquet")
         table = pa.Table.from_pylist([LATER | row for row in rows], schema=SCHEMA)
-        write_atomically(
-            target, lambda path: pq.write_table(table, path, compression="zstd", write_page_checksum=True)
-        )
+
+        def save(path):
+            pq.write_table(table, path, compression="zstd", write_page_checksum=True)
+
+        write_atomically(target, save)
         return target
 
     # ------------------------------------------------------------ the manifest: what the committed notebooks show

@@ -52,11 +52,13 @@ from lth_utils import (
 from lth_utils.notebooks import summaries
 
 print(notebooks.check_profile(profile))
-plan = experiments.lenet_wave(wave) + experiments.named_waves(conv2=conv2, conv4=conv4, conv6=conv6)
+plan = experiments.plan("lenet", "paper", wave)
+for network, shown in {"conv2": conv2, "conv4": conv4, "conv6": conv6}.items():
+    plan += experiments.plan(network, *shown.split()) if shown else []
 small, few, opened = {"lenet": 12, "conv2": 14}, [80.0, 51.3, 21.1, 7.0, 3.6, 1.9], (7, 12, 15)
 whose = "committed records"
 if profile == "quick":
-    plan, small, few, opened = experiments.lenet_quick(), {"lenet": 3}, [50.1, 25.1, 12.6], (1, 2, 3)
+    plan, small, few, opened = experiments.plan("lenet", "quick"), {"lenet": 3}, [50.1, 25.1, 12.6], (1, 2, 3)
     whose = "on your machine, at laptop scale"
 arms = ("dense", "winning_ticket", "random_sparsity")
 plan = [run for run in plan if run.arm in arms and run.procedure == "iterative"]

@@ -44,8 +44,9 @@ from lth_utils.plots import comparisons, style
 print(notebooks.check_profile(profile))
 compared = profile != "quick"  # numbers of laptop scale are compared with nothing
 mark = "" if compared else comparisons.LAPTOP
-plan = experiments.named_waves(conv2=conv2, conv4=conv4, conv6=conv6)
-plan = plan if compared else experiments.plan("conv2", "quick")
+plan = [] if compared else experiments.plan("conv2", "quick")
+for network, shown in {"conv2": conv2, "conv4": conv4, "conv6": conv6}.items():
+    plan += experiments.plan(network, *shown.split()) if shown and compared else []
 runs = campaign.obtain([run for run in plan if run.study == "paper"], profile)
 runs = runs[runs["variant"] == ""]
 rounds = {"a fifth": 7, "a twelfth": 11, "a twentieth": 14} if compared else {"a sixth": 2}
@@ -302,7 +303,7 @@ for run in smallest.values():
 # %%
 settings = {"raw_255": "raw 0 to 255", "unit_interval": "raw / 255", "standardized": "mean / std"}
 settings = settings if compared else {"": "raw 0 to 255"}
-seen = campaign.obtain(experiments.pixel_scalings("conv2"), profile) if compared else short
+seen = campaign.obtain(experiments.plan("conv2", "short"), profile) if compared else short
 candidates = comparisons.labelled(seen[seen["arm"] == "dense"], settings)
 at_early_stop = ["early_stop_iteration", "test_accuracy_at_early_stop", "train_accuracy_at_early_stop"]
 figure, table = plots.compare_settings(candidates, at_early_stop)
@@ -335,7 +336,7 @@ operations = {run.key: experiments.operations(run) for run in plan}
 rate = mine["run_key"].map(operations).sum() / mine["wall_seconds"].sum()
 print(f"{rate / 1e12:.3g} T operations per second on {mine['device'].iloc[0]}{mark}")
 planned = set()
-for wave in experiments.PAPER_WAVES:
+for wave in experiments.PLANS["conv2", "paper"].waves:
     cells = []
     for network in experiments.CONVOLUTIONAL:
         new = [run for run in experiments.plan(network, "paper", wave) if run.key not in planned]

@@ -334,7 +334,7 @@ def test_a_continued_run_is_reset_and_its_companion_is_not(trained):
     weights, masks = experiments.starting_point(continued, chain)
     assert equal(masks, ticket_masks(final, 1))
     assert equal(weights, rewinding.rewind(own_initial(), masks))
-    goes_on, same_masks = experiments.continuation(continued, chain, masks)
+    goes_on, same_masks = arms.continuation(continued, chain, masks)
     assert equal(goes_on, masking.apply(final[0], masks)) and same_masks is masks
 
 

@@ -11,7 +11,7 @@ import synthetic
 import torch
 
 from lth_utils import campaign, experiments, paper, rewinding
-from lth_utils.experiments import FLOAT32, needs, worker
+from lth_utils.experiments import FLOAT32, needs, plans, worker
 from lth_utils.records import Store
 
 networks_of_section_3 = pytest.mark.parametrize("network", experiments.CONVOLUTIONAL)
@@ -35,7 +35,7 @@ def one(plan, **wanted):
 
 @pytest.mark.parametrize(("network", "iterations"), [("conv2", 5_000), ("conv4", 6_000), ("conv6", 8_000)])
 def test_the_reduced_protocol_lists_every_difference_from_the_paper(network, iterations):
-    protocol = experiments.reduced_protocol(network)
+    protocol = plans.reduced_protocol(network)
     before = paper.protocol(network).training_iterations
     assert protocol.differences_from_paper() == [
         f"training_iterations: {before} -> {iterations}",

@@ -51,13 +51,13 @@ def next_masks(run, final_weights: Weights, masks: Masks) -> Masks:
 # ---------------------------------------------------------------- weights
 
 
-def _draw(run) -> Weights:
-    return networks.initial_weights(run.network, run.seeds["init"])
-
-
 def reset(run, store, masks: Masks) -> Weights:
     """Drawn by the run's seed, pruned weights zero: for an arm that draws nothing anew, the dense network's initial ones."""
     return rewinding.rewind(_draw(run), masks)
+
+
+def _draw(run) -> Weights:
+    return networks.initial_weights(run.network, run.seeds["init"])
 
 
 # ---------------------------------------------------------------- the arms
@@ -105,7 +105,7 @@ def starting_point(run, store) -> tuple[Weights, Masks]:
 def continuation(run, store, masks: Masks) -> tuple[Weights, Masks]:
     """Where the unrecorded companion of a "continued" run starts: trained weights under the run's mask, not reset.
 
-    Appendix B prunes a network that trains on from round to round; what its figures show, and what is recorded, is every
-    level of it reset and retrained.
+    Appendix B prunes a network that trains on from round to round; what its figures show, and what is recorded, is each of
+    its rounds reset and retrained.
     """
     return rewinding.rewind(store.continued_weights(run), masks), masks

@@ -228,15 +228,15 @@ BASELINE_QUICK = Plan(
 )
 
 
-def plan(network: str, scale: str = "paper", wave: int = 2) -> list[Run]:
+def plan(network: str, scale: str = "paper", wave: int | str = 2) -> list[Run]:
     """All runs of one network at one scale, in the order of their value to the report; "short" and "quick" have no waves.
 
-    Raises ValueError that names what there is.
+    Notebooks name scale and wave in one word: plan("conv2", *"paper 1".split()). Raises ValueError that names what there is.
     """
     if (network, scale) not in PLANS:
         there = ", ".join(f"{one} at {its_scale}" for one, its_scale in PLANS)
         raise ValueError(f"no plan for network {network!r} at scale {scale!r}; there are plans for {there}")
-    return PLANS[network, scale].runs(wave)
+    return PLANS[network, scale].runs(int(wave))
 
 
 def waves() -> dict[str, list[Run]]:

@@ -99,20 +99,18 @@ def execute(
 @contextlib.contextmanager
 def alone(store: Store) -> Iterator[None]:
     """Hold the store, as the only coordinator; the system lets go of it when this process ends, however it ends."""
-    lock = filelock.FileLock(store.folder / "_claims" / "coordinator.lock", timeout=0)
-    (store.folder / "_claims").mkdir(parents=True, exist_ok=True)
+    lock = store.folder / "_claims" / "coordinator.lock"
+    lock.parent.mkdir(parents=True, exist_ok=True)
     try:
-        lock.acquire()
+        held = filelock.FileLock(lock, timeout=0).acquire()
     except filelock.Timeout:
         raise StoreError(
             f"another process is training into {store.folder}; wait until it has ended, or stop it"
         ) from None
-    try:
+    with held:
         for unfinished in store.folder.rglob("_tmp-*"):
             unfinished.unlink()
         yield
-    finally:
-        lock.release()
 
 
 def describe(runs: list[Run]) -> str:

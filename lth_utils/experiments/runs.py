@@ -13,12 +13,8 @@ from lth_utils.experiments.settings import SETTINGS, under
 from lth_utils.paper import Protocol
 
 RETRAINED = "retrained"  # the study that trains runs of "paper" once more, to compare machines
-CONTINUED_TRIALS = {  # Appendix B goes on from the trained dense networks of these trials
-    "lenet": range(3),
-    "conv2": range(5, 8),
-    "conv4": range(5, 8),
-    "conv6": range(5, 8),
-}
+# Appendix B goes on from the trained dense networks of these trials
+CONTINUED_TRIALS = {"lenet": range(3)} | dict.fromkeys(("conv2", "conv4", "conv6"), range(5, 8))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,11 +161,9 @@ class Plan:
 
     def runs(self, wave: int) -> list[Run]:
         """The runs of waves 1 to `wave`, in the order of the table, each once; a plan of one wave has no other."""
-        if len(self.waves) == 1:
-            wave = 1
-        elif wave not in self.waves:
+        if len(self.waves) > 1 and wave not in self.waves:
             raise ValueError(f"{self.label} has waves {', '.join(map(str, self.waves))}, got {wave}")
-        rows = (row for row in self.rows if row.wave <= wave)
+        rows = (row for row in self.rows if row.wave <= wave or len(self.waves) == 1)
         return list(dict.fromkeys(run for row in rows for run in self._runs(row)))
 
     def _runs(self, row):
