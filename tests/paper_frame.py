@@ -9,12 +9,43 @@ import pandas as pd
 
 from lth_utils import claims, paper
 from lth_utils.claims import measures
+from lth_utils.claims.measures import Sample
 from lth_utils.paper import figures
 
 ITERATIONS = {"lenet": 50_000, "conv2": 20_000, "conv4": 25_000, "conv6": 30_000}
 PLACEHOLDERS = dict.fromkeys(figures.PAPER_METRICS.values(), 0.5) | {"early_stop_iteration": 10_000.0}
+ACCURACY, STOP = "test_accuracy_at_early_stop", "early_stop_iteration"
+LENET = {"network": "lenet", "variant": "", "procedure": "iterative"}
 CONV6_REINIT = {"network": "conv6", "variant": "", "arm": "random_reinit", "procedure": "iterative"}
 OFF_AXIS = (CONV6_REINIT, 5.086, "early_stop_iteration", 22_000.0)  # Figure 5 ends at 20,000 iterations
+
+
+def run(trial, percent_remaining=100.0, **measures):
+    """One record of a Lenet: dense at 100 %, else a ticket, unless said otherwise."""
+    record = LENET | {"study": "paper", "scale": "paper", "precision": "float32", "diverged": False}
+    record |= {"trial": trial, "replicate": 0, "percent_remaining": percent_remaining, STOP: 4_000}
+    arm = "dense" if percent_remaining == 100 else "winning_ticket"
+    return record | {"arm": arm, "training_iterations": 50_000} | measures
+
+
+def records(rungs, metric=ACCURACY):
+    """One record per value of {P_m: one value per trial}; None is a missing run."""
+    runs = [(t, p, value) for p, values in rungs.items() for t, value in enumerate(values)]
+    return pd.DataFrame([run(t, p, **{metric: value}) for t, p, value in runs if value is not None])
+
+
+def gains(dense=(0.97,) * 3, ticket=(0.98, 0.981, 0.982), rung=21.07):
+    return records({100.0: dense, rung: ticket})
+
+
+def condition(**changes):
+    """A condition on Lenet tickets at 21.07 %: the accuracy gained over the dense network, at least 0.3 pp."""
+    return pd.Series(claims.ledger(["C09"]).iloc[0].to_dict() | {"percent_remaining": "21.07"} | changes)
+
+
+def around(*values, **more):
+    """A sample of the paper's scale with these values, one per trial."""
+    return Sample(tuple(range(len(values))), np.array(values, dtype=float), scales=("paper",), **more)
 
 
 def paper_means() -> pd.DataFrame:

@@ -7,19 +7,17 @@ from importlib.resources import files
 import numpy as np
 import pandas as pd
 import pytest
-from paper_frame import paper_frame
+from paper_frame import ACCURACY, LENET, STOP, around, condition, gains, paper_frame, records, run
 
 from lth_utils import claims
 from lth_utils.claims import statistics
 from lth_utils.claims.curves import curve_score
 from lth_utils.claims.grids import grid
-from lth_utils.claims.measures import Sample, measure
+from lth_utils.claims.measures import measure
 from lth_utils.paper.figures import paper_series
 
 LEDGER_SHA256 = "50d77305569cd5c9d64974ebfb3dc88be9ab23a43719436721e8e2d679f946a1"
 DEEPER = ["vgg19", "resnet18"]  # not trained here
-ACCURACY, STOP = "test_accuracy_at_early_stop", "early_stop_iteration"
-LENET = {"network": "lenet", "variant": "", "procedure": "iterative"}
 
 # What the paper's own plotted means say against the paper's text. C07, C17: another speed than the text's. C20, C21:
 # the one-shot ranges end earlier than the text has it. C60: Conv-6 reinit is visibly better than random sparsity.
@@ -29,37 +27,6 @@ DEEPER_PLOTS_CONTRADICT = {("C40", "a"), ("C45", "c"), ("C51", "c"), ("C54", "a"
 
 
 # --- hand-made records and conditions
-
-
-def run(trial, percent_remaining=100.0, **measures):
-    """One record of a Lenet: dense at 100 %, else a ticket, unless said otherwise."""
-    record = LENET | {"study": "paper", "scale": "paper", "precision": "float32", "diverged": False}
-    record |= {"trial": trial, "replicate": 0, "percent_remaining": percent_remaining, STOP: 4_000}
-    arm = "dense" if percent_remaining == 100 else "winning_ticket"
-    return record | {"arm": arm, "training_iterations": 50_000} | measures
-
-
-def records(rungs, metric=ACCURACY):
-    """One record per value of {P_m: one value per trial}; None is a missing run."""
-    runs = [(t, p, value) for p, values in rungs.items() for t, value in enumerate(values)]
-    return pd.DataFrame([run(t, p, **{metric: value}) for t, p, value in runs if value is not None])
-
-
-def gains(dense=(0.97,) * 3, ticket=(0.98, 0.981, 0.982), rung=21.07):
-    return records({100.0: dense, rung: ticket})
-
-
-def condition(**changes):
-    """A condition on Lenet tickets at 21.07 %: the accuracy gained over the dense network, at least 0.3 pp."""
-    row = LENET | {"metric": ACCURACY, "quantity": "difference", "over": "", "arm": "winning_ticket"}
-    row |= {"percent_remaining": "21.07", "reference_arm": "dense", "reference_procedure": "iterative"}
-    row |= {"reference_variant": "", "reference_percent_remaining": "100", "threshold": math.nan}
-    row |= {"unit": "pp", "lower": 0.3, "upper": math.inf, "scored": "yes", "note": ""}
-    return pd.Series(row | changes)
-
-
-def around(*values, **more):
-    return Sample(tuple(range(len(values))), np.array(values), scales=("paper",), **more)
 
 
 def decided(frame, asked):

@@ -1,30 +1,22 @@
 """The second reading and its calibration, on hand-sized samples, on the paper's own bars and on swapped arms."""
 
+import functools
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
+from paper_frame import around, condition, records
 from scipy import stats
 
 from lth_utils import ROOT, claims, records
 from lth_utils.claims import calibration, second_reading
-from lth_utils.claims.measures import Sample
 from lth_utils.claims.statistics import expected_range, ratio_interval, t_interval
 from lth_utils.notebooks import summaries
 from lth_utils.paper import figures
 
+sample, condition = around, functools.partial(condition, paper_figure="")
 FEW = ["C02", "C09", "C15", "C16", "C59"]
-
-
-def condition(**changes):
-    """Lenet tickets at 21.07 %: the accuracy gained over the dense network, at least 0.3 pp."""
-    row = claims.ledger(["C09"]).iloc[0].to_dict() | {"percent_remaining": "21.07", "paper_figure": ""}
-    return pd.Series(row | changes)
-
-
-def sample(*values, **more):
-    return Sample(tuple(range(len(values))), np.array(values, dtype=float), scales=("paper",), **more)
 
 
 @pytest.fixture(scope="module")
@@ -58,34 +50,35 @@ def test_the_frozen_bounds_say_which_side_a_claim_is_on(quantity, lower, upper, 
 
 
 @pytest.mark.parametrize(
-    ("values", "word"),
-    [((0.1, 0.12, 0.11), "shown"), ((-0.1, -0.12, -0.11), "against"), ((-0.1, 0.2, 0.1), "open")],
+    ("bounds", "values", "ends", "word"),
+    [
+        ({"lower": 0.3}, (0.1, 0.12, 0.11), {}, "shown"),  # however small the effect
+        ({"lower": 0.3}, (-0.1, -0.12, -0.11), {}, "against"),
+        ({"lower": 0.3}, (-0.1, 0.2, 0.1), {}, "open"),
+        ({"lower": 0.3}, (1.0, 1.0, 1.0), {}, "shown"),  # without spread there is no test
+        ({"lower": 0.3}, (0.0, 0.0, 0.0), {}, "open"),
+        (
+            {"lower": 0.3},
+            (1.2, 1.21, 1.22),
+            {"open_high": True},
+            "shown",
+        ),  # a censored reading speaks for one side
+        ({"lower": -math.inf, "upper": 0.0}, (-1.2, -1.21, -1.22), {"open_high": True}, "open"),
+    ],
 )
-def test_a_direction_is_shown_however_small_the_effect(values, word):
-    assert second_reading.direction(condition(lower=0.3), sample(*values))["direction"] == word
+def test_a_direction_is_shown_or_spoken_against_or_open(bounds, values, ends, word):
+    assert second_reading.direction(condition(**bounds), sample(*values, **ends))["direction"] == word
 
 
 def test_a_ratio_is_tested_as_its_interval_is_made():
     generator = np.random.Generator(np.random.PCG64(2))
-    for _ in range(50):
+    for _ in range(20):
         above, below = generator.normal(1.4, 0.3, 5), generator.normal(1.0, 0.2, 5)
         interval = ratio_interval(above, below)
         found = second_reading.direction(
             condition(quantity="ratio", lower=1.1), sample(*above, reference=below, scale="ratio")
         )
         assert (found["p"] < 0.05) == (not interval.low <= 1 <= interval.high)
-
-
-def test_a_censored_reading_shows_only_the_side_where_the_truth_may_not_lie():
-    later = sample(1.2, 1.21, 1.22, open_high=True)
-    assert second_reading.direction(condition(lower=0.3), later)["direction"] == "shown"
-    earlier = sample(-1.2, -1.21, -1.22, open_high=True)
-    assert second_reading.direction(condition(lower=-math.inf, upper=0.0), earlier)["direction"] == "open"
-
-
-def test_trials_without_spread_are_decided_without_a_test():
-    assert second_reading.direction(condition(), sample(1.0, 1.0, 1.0))["p"] == 0.0
-    assert second_reading.direction(condition(), sample(0.0, 0.0, 0.0)) == {"direction": "open", "p": 1.0}
 
 
 def test_holm_multiplies_the_smallest_by_all_and_never_falls():
@@ -158,16 +151,7 @@ def test_a_point_is_plotted_once_with_the_runs_behind_it():
 
 
 def test_a_crossing_of_the_mean_curve_is_not_the_mean_of_crossings():
-    accuracies = {100.0: (0.97,) * 3, 51.28: (0.98, 0.98, 0.98), 21.07: (0.969, 0.969, 0.975)}
-    rows = [
-        {"trial": trial, "percent_remaining": rung, "test_accuracy_at_early_stop": value}
-        for rung, trials in accuracies.items()
-        for trial, value in enumerate(trials)
-    ]
-    frame = pd.DataFrame(rows).assign(network="lenet", variant="", procedure="iterative", replicate=0)
-    frame["arm"] = np.where(frame["percent_remaining"] == 100, "dense", "winning_ticket")
-    frame = frame.assign(early_stop_iteration=1, training_iterations=9, diverged=False, scale="paper")
-    frame = frame.assign(precision="float32")
+    frame = records({100.0: (0.97,) * 3, 51.28: (0.98,) * 3, 21.07: (0.969, 0.969, 0.975)})
     crossing = condition(quantity="crossing", percent_remaining="51.28 21.07", unit="percent_remaining")
     found = second_reading.of_mean_curve(frame, crossing)
     assert (found.estimate, found.low, found.high, found.trials) == (21.07, -math.inf, 51.28, 3)
@@ -189,17 +173,14 @@ def test_trials_of_the_papers_own_agree_in_size_and_go_against_no_claim(papers_o
     assert counts["size", "agrees"].sum() == table["size"].eq("agrees").sum()
     assert counts.loc[("C16", "lenet"), ("direction", "shown")] == 2 and len(counts) == len(FEW)
     assert (table["frozen"].eq("met") <= table["equivalent"]).all()
+    denied = second_reading.read(papers_own, ["C07"]).set_index("condition")["plot_inside"]
+    assert denied.to_dict() == {"a": False, "b": True, "c": True, "d": True}  # by the paper's own plot
 
 
 def test_swapped_arms_speak_against_the_paper(papers_own):
     swapped = calibration.swapped(papers_own, "winning_ticket", "random_reinit")
     table = second_reading.read(swapped, FEW)
     assert table["direction"].eq("against").sum() >= 2 and table["size"].eq("differs").sum() >= 5
-
-
-def test_text_that_the_papers_own_plot_denies_is_marked(papers_own):
-    table = second_reading.read(papers_own, ["C07"]).set_index("condition")
-    assert table["plot_inside"].to_dict() == {"a": False, "b": True, "c": True, "d": True}
 
 
 def test_reduced_diverged_and_too_few_runs_are_not_read(papers_own):
