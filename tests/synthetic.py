@@ -7,11 +7,14 @@ import dataclasses
 import hashlib
 from functools import cache
 
+import pytest
 import torch
 
+from lth_utils import campaign, data, experiments, networks, paper
 from lth_utils import masks as masking
-from lth_utils import networks, paper
 from lth_utils.data import Dataset
+from lth_utils.experiments import worker
+from lth_utils.records import Store
 
 SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}
 IDENTITY = {
@@ -117,8 +120,6 @@ def record(**changes) -> dict:
 
 def tickets(rounds, trials=1, **more):
     """A row of a plan: tickets of rounds 0 to `rounds`, or of these rounds, in trials 0, 1, ... or in these trials."""
-    from lth_utils import experiments
-
     rounds = range(rounds + 1) if isinstance(rounds, int) else rounds
     trials = range(trials) if isinstance(trials, int) else trials
     return experiments.Row(1, "winning_ticket", rounds, trials, **more)
@@ -126,15 +127,11 @@ def tickets(rounds, trials=1, **more):
 
 def controls(arm, rounds, trials=1, replicates=1, **more):
     """A row of a plan: a control at these rounds, as often in as many trials."""
-    from lth_utils import experiments
-
     return experiments.Row(1, arm, rounds, range(trials), range(replicates), **more)
 
 
 def runs(*rows, network="lenet", scale="paper", **changes) -> list:
     """The runs of such rows under a tiny protocol with these changes; dense networks have a test curve."""
-    from lth_utils import experiments
-
     tiny = protocol(network, **changes)
     return experiments.Plan("tiny", scale, tiny, rows, 4, {"dense": (0,)}).runs(1)
 
@@ -157,8 +154,6 @@ def load(name, device="cpu") -> Dataset:
 
 def instead_of_data(monkeypatch) -> None:
     """Whoever trains in this process finds synthetic images, and code of version "abc"."""
-    from lth_utils import data
-    from lth_utils.experiments import worker
 
     worker.data.cache_clear()
     monkeypatch.setattr(data, "load", load)
@@ -167,10 +162,6 @@ def instead_of_data(monkeypatch) -> None:
 
 def train(plan, folder, **options) -> None:
     """Train a plan on synthetic images, in this process, into the store of a folder."""
-    import pytest
-
-    from lth_utils import campaign
-    from lth_utils.records import Store
 
     with pytest.MonkeyPatch.context() as patch:
         instead_of_data(patch)
@@ -179,8 +170,6 @@ def train(plan, folder, **options) -> None:
 
 def values(folder) -> dict:
     """Everything that the records of a store say about each run, except how long it took and where it lies."""
-    from lth_utils.records import Store
-
     frame = Store(folder).rows().drop(columns=["wall_seconds", "cpu_seconds", "file"])
     plain = frame.map(lambda value: value.tolist() if hasattr(value, "tolist") else value)
     return {row["run_key"]: repr(sorted(row.items())) for row in plain.to_dict("records")}

@@ -129,16 +129,6 @@ def test_every_round_starts_from_the_initial_weights_under_a_nested_mask_of_the_
         outer = trained
 
 
-def test_iterative_and_one_shot_masks_part_in_the_second_round(rounds):
-    one_shot = masking.ones(rounds[0].final_weights)
-    for pruning_round in (1, 2, 3):
-        one_shot = masking.prune_smallest(rounds[0].final_weights, one_shot, SHORT.pruning_rates)
-        iterative = rounds[pruning_round].masks
-        assert masking.density(one_shot) == masking.density(iterative)
-        same = [torch.equal(one_shot[name], iterative[name]) for name in one_shot]
-        assert all(same) if pruning_round == 1 else not any(same)
-
-
 def test_every_round_sees_the_data_in_its_own_order(initial, data):
     dense = masking.ones(initial)
     first, again, other = (reference.train(initial, dense, seed, SHORT, data) for seed in (1, 1, 2))

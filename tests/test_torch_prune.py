@@ -73,18 +73,6 @@ def test_ties_leave_the_count_exact():
 # --- the traps ----------------------------------------------------------------------------------------------------
 
 
-def test_training_between_rounds_does_not_mend_remove():
-    layer, survivors = toy(), []
-    optimizer = sgd(layer)
-    for _ in range(3):
-        prune.l1_unstructured(layer, "weight", amount=0.2)
-        prune.remove(layer, "weight")
-        survivors.append(int(layer.weight.count_nonzero()))
-        update(layer, optimizer)
-        survivors.append(int(layer.weight.count_nonzero()))
-    assert survivors == [8, 10, 8, 10, 8, 10]
-
-
 def test_a_failing_first_call_restores_the_layer_and_a_failing_further_call_does_not():
     layer = toy()
     with pytest.raises(ValueError, match="amount=20"):
