@@ -79,6 +79,7 @@ print(inspect.getsource(reference.iterative_pruning))
 # after each. It computes in double precision, so that every machine gets the same masks.
 
 # %%
+torch.set_num_threads(1)  # a network this small waits for a second thread
 protocol, digits = paper.protocol("lenet"), data.load("mnist")
 order = data.DataOrder(0, len(digits.train_labels))
 initial = {name: value.double() for name, value in networks.initial_weights("lenet", seed=0).items()}
