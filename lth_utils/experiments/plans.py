@@ -16,20 +16,20 @@ TICKET, REINIT, RANDOM = "winning_ticket", "random_reinit", "random_sparsity"
 
 # ---------------------------------------------------------------- notebook 01: is the dense Lenet what it should be?
 
-BASELINE = {  # setting -> iterations: pixel scalings, and what an earlier attempt reported
-    "": 10_000,
-    "standardized": 10_000,
-    "unit_norm": 10_000,
-    "step_decay": 5_000,
-    "adam_rate_1": 5_000,
-    "adadelta_rate_1": 5_000,
-}
 
-
-def dense(name: str, trials: int, iterations: int) -> Row:
+def dense(setting: str, trials: int, iterations: int) -> Row:
     """Dense networks under one setting."""
-    return Row(1, "dense", (0,), range(trials), setting=name, study="baseline", iterations=iterations)
+    return Row(1, "dense", (0,), range(trials), setting=setting, study="baseline", iterations=iterations)
 
+
+BASELINE = (  # pixel scalings, and what an earlier attempt reported
+    dense("", 5, 10_000),
+    dense("standardized", 5, 10_000),
+    dense("unit_norm", 5, 10_000),
+    dense("step_decay", 5, 5_000),
+    dense("adam_rate_1", 5, 5_000),
+    dense("adadelta_rate_1", 5, 5_000),
+)
 
 # ---------------------------------------------------------------- Section 2 and Appendix B: Lenet
 
@@ -156,9 +156,9 @@ def reduced(network: str) -> tuple[Row, ...]:
 
 
 PIXEL_SCALINGS = {  # what does the network see? The paper does not name its own
-    "conv2": {"raw_255": 3, "unit_interval": 3, "standardized": 3},
-    "conv4": {"raw_255": 1},
-    "conv6": {"raw_255": 1},
+    "conv2": tuple(dense(scaling, 3, 5_000) for scaling in ("raw_255", "unit_interval", "standardized")),
+    "conv4": (dense("raw_255", 1, 5_000),),
+    "conv6": (dense("raw_255", 1, 5_000),),
 }
 
 # ---------------------------------------------------------------- what a laptop can do in two minutes
@@ -202,15 +202,13 @@ def quick_protocol(network: str) -> Protocol:
 
 def _all() -> list[Plan]:
     lenet, three = paper.protocol("lenet"), [(name, paper.NETWORK_LABELS[name]) for name in CONVOLUTIONAL]
-    baselines = tuple(dense(name, 5, iterations) for name, iterations in BASELINE.items())
-    scalings = {
-        network: tuple(dense(name, trials, 5_000) for name, trials in PIXEL_SCALINGS[network].items())
-        for network in CONVOLUTIONAL
-    }
     return [
-        Plan("notebook 01", "short", lenet, baselines, 2_000),
+        Plan("notebook 01", "short", lenet, BASELINE, 2_000),
         Plan("Lenet", "paper", lenet, SECTION_2, 20_000, FIGURE_3_ROUNDS),
-        *(Plan(f"{label}, pixel scaling", "short", reduced_protocol(n), scalings[n]) for n, label in three),
+        *(
+            Plan(f"{label}, pixel scaling", "short", reduced_protocol(n), PIXEL_SCALINGS[n])
+            for n, label in three
+        ),
         *(Plan(f"{label}, reduced", "reduced", reduced_protocol(n), reduced(n)) for n, label in three),
         *(Plan(label, "paper", paper_protocol(n), section_3(n)) for n, label in three),
         Plan("Lenet, quick", "quick", quick_protocol("lenet"), LENET_QUICK, 1_000),
@@ -219,12 +217,11 @@ def _all() -> list[Plan]:
 
 
 PLANS = {(plan.protocol.network, plan.scale): plan for plan in _all()}
-BASELINE_QUICK = Plan(
-    "notebook 01, quick",
-    "quick",
-    replace(paper.protocol("lenet"), train_evaluation_examples=5_000),
-    tuple(dense(name, 2, 1_000) for name in BASELINE),
-    2_000,
+BASELINE_QUICK = replace(
+    PLANS["lenet", "short"],
+    scale="quick",
+    protocol=replace(paper.protocol("lenet"), train_evaluation_examples=5_000),
+    rows=tuple(dense(row.setting, 2, 1_000) for row in BASELINE),
 )
 
 

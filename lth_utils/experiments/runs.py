@@ -19,7 +19,7 @@ CONTINUED_TRIALS = {"lenet": range(3)} | dict.fromkeys(("conv2", "conv4", "conv6
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One training of one network; see design for the words. `protocol` holds all settings of the training.
+    """One training of one network; CONTRIBUTING says what the words mean. `protocol` holds all settings of the training.
 
     variant: the name of a setting, or in study "faults" of a fault. test_curve_until: test accuracy is also recorded at
     every evaluation up to this iteration. Raises ValueError for an arm, a procedure or a setting that there is not.
