@@ -105,3 +105,10 @@ def test_few_faults_leave_no_empty_axes_behind(frame):
     figure, drawn = fault_plots.small_multiples(frame, ["rate_41", "no_rewind"])
     assert sum(ax.axison for ax in figure.axes) == 4
     assert set(drawn["variant"]) == {"", "rate_41", "no_rewind"}
+
+
+def test_at_laptop_scale_nothing_leaves_its_axes(frame):
+    figure, _ = fault_plots.small_multiples(frame.assign(scale="quick"), ["stale_optimizer", "rate_41"])
+    ends = [(ax.get_ylim(), line.get_ydata()) for ax in figure.axes for line in ax.lines]
+    assert len(ends) == 8 and all(low <= min(y) and max(y) <= high for (low, high), y in ends)
+    assert not [text for ax in figure.axes for text in ax.texts]

@@ -38,7 +38,8 @@ def small_multiples(frame: pd.DataFrame, order: list[str]) -> Drawing:
     by = ["variant", "setting", "pruning_round", "percent_remaining"]
     frame, hue = frame[frame["percent_remaining"] > LAST_RUNG], style.color(frame["network"].iloc[0])
     table = pd.concat([tables.over_trials(frame, metric, by).assign(metric=metric) for metric in LABELS])
-    figure, pairs = _pairs(len(order), {} if "quick" in set(frame["scale"]) else LIMITS)
+    whole = {ITERATION: (0, 1.05 * frame[ITERATION].max())}
+    figure, pairs = _pairs(len(order), whole if "quick" in set(frame["scale"]) else LIMITS)
     for variant, pair in zip(order, pairs):
         for ax, metric in zip(pair, LABELS, strict=True):
             for name, shown in (("", style.DENSE), (variant, hue)):
