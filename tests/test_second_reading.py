@@ -9,11 +9,12 @@ import pytest
 from paper_frame import around, condition, records
 from scipy import stats
 
-from lth_utils import ROOT, claims, records
+from lth_utils import ROOT, claims
 from lth_utils.claims import calibration, second_reading
 from lth_utils.claims.statistics import expected_range, ratio_interval, t_interval
 from lth_utils.notebooks import summaries
 from lth_utils.paper import figures
+from lth_utils.records import read_adopted
 
 sample, condition = around, functools.partial(condition, paper_figure="")
 FEW = ["C02", "C09", "C15", "C16", "C59"]
@@ -212,7 +213,7 @@ def test_calibration_tells_right_trials_from_wrong_ones(papers_own):
 
 def test_the_committed_calibration_is_that_of_the_adopted_records():
     world = "ours, tickets and reinits swapped"
-    (row,) = calibration.table(summaries.scored(records.read_adopted()), worlds=[world]).to_dict("records")
+    (row,) = calibration.table(summaries.scored(read_adopted()), worlds=[world]).to_dict("records")
     committed = pd.read_csv(ROOT / "figures" / "00_calibration.csv", index_col="trials of")
     assert committed.loc[world].to_dict() == pytest.approx({k: v for k, v in row.items() if k in committed})
     assert list(committed.index) == list(calibration.WORLDS)
