@@ -1,7 +1,8 @@
-"""Linear layers of K networks at once, so that small networks fill a machine: `weight`, `bias`, and `mask` if dense.
+"""Linear layers of K networks at once, so that small networks fill a machine.
 
-Activations are [network, feature, image]: entry k of every result depends on entry k of every input alone. Pruned
-weights start at zero; `owner` says, broadcast to the weight's shape, which network an entry belongs to.
+A layer is a function of two tensors, whose first values are its `weight`, with zeros where pruned, and its `bias`.
+Activations are [network, feature, image]: entry k of every result depends on entry k of every input alone. `mask`: of the
+weight's shape, or None; `owner` says, broadcast to the weight's shape, which network an entry belongs to.
 """
 
 import warnings
@@ -30,30 +31,30 @@ class DenseLinear:
 
     def __init__(self, weights: list[Tensor], masks: list[Tensor], biases: list[Tensor]):
         mask = torch.stack(masks).to(weights[0].dtype)  # multiplies several times faster than bool
-        self.weight = (torch.stack(weights) * mask).requires_grad_()
-        self.bias = torch.stack(biases).requires_grad_()
-        self.mask = None if bool(mask.all()) else mask
+        self.weight = torch.stack(weights) * mask
+        self.bias = torch.stack(biases)
+        self.mask = mask
         self.owner = torch.arange(len(weights), device=mask.device).view(-1, 1, 1)
 
-    def __call__(self, activations: Tensor) -> Tensor:
+    def __call__(self, weight: Tensor, bias: Tensor, activations: Tensor) -> Tensor:
         """[K, in, images] -> [K, out, images]"""
-        return torch.baddbmm(self.bias.unsqueeze(2), self.weight, activations)
+        return torch.baddbmm(bias.unsqueeze(2), weight, activations)
 
-    def on_shared(self, features: Tensor) -> Tensor:
+    def on_shared(self, weight: Tensor, bias: Tensor, features: Tensor) -> Tensor:
         """The same inputs [in, images] for every network -> [K, out, images]"""
-        size, outputs, _ = self.weight.shape
-        return (self.weight.flatten(0, 1) @ features).view(size, outputs, -1) + self.bias.unsqueeze(2)
+        size, outputs, _ = weight.shape
+        return (weight.flatten(0, 1) @ features).view(size, outputs, -1) + bias.unsqueeze(2)
 
-    def unstacked(self) -> list[Tensor]:
+    def unstacked(self, weight: Tensor) -> list[Tensor]:
         """Copies of the weights [out, in] of every network."""
-        return list(self.weight.detach().clone())
+        return list(weight.clone())
 
 
 class SparseLinear:
     """K fully connected layers as ONE block-diagonal CSR matrix: only surviving weights exist, so there is no mask.
 
     Products, gradients and optimizer state all live on the survivors, so cost falls with density. weight: [survivors of
-    all networks]; bias: [K, out].
+    all networks], in memory that the matrices share; bias: [K, out].
     """
 
     mask = None
@@ -62,29 +63,29 @@ class SparseLinear:
         self.outputs, self.inputs = weights[0].shape
         self.survivors = [mask.nonzero(as_tuple=True) for mask in masks]
         values = [weight[mask] for weight, mask in zip(weights, masks, strict=True)]
-        self.weight = torch.cat(values).requires_grad_()
-        self.bias = torch.stack(biases).requires_grad_()
+        self.weight = torch.cat(values)
+        self.bias = torch.stack(biases)
         counts = torch.tensor([len(value) for value in values])
         self.owner = torch.repeat_interleave(torch.arange(len(weights)), counts)
         rows = torch.cat([row for row, _ in self.survivors]) + self.owner * self.outputs
         shared_columns = torch.cat([column for _, column in self.survivors])
         columns = shared_columns + self.owner * self.inputs
         size = len(weights) * self.outputs, len(weights) * self.inputs
-        self.matrices = _Matrices(rows, columns, shared_columns, self.inputs, size, self.weight.detach())
+        self.matrices = _Matrices(rows, columns, shared_columns, self.inputs, size, self.weight)
 
-    def __call__(self, activations: Tensor) -> Tensor:
-        """[K, in, images] -> [K, out, images]"""
-        return _SparseAffine.apply(self.weight, self.bias, activations, self.matrices)
+    def __call__(self, weight: Tensor, bias: Tensor, activations: Tensor) -> Tensor:
+        """[K, in, images] -> [K, out, images]; the values are those of the layer's own `weight`, changed in place."""
+        return _SparseAffine.apply(weight, bias, activations, self.matrices)
 
-    def on_shared(self, features: Tensor) -> Tensor:
+    def on_shared(self, weight: Tensor, bias: Tensor, features: Tensor) -> Tensor:
         """The same inputs [in, images] for every network -> [K, out, images]; without gradients."""
         features = features.contiguous()
-        product = torch.addmm(_as_columns(self.bias.detach(), features), self.matrices.shared, features)
-        return product.view(*self.bias.shape, -1)
+        product = torch.addmm(_as_columns(bias, features), self.matrices.shared, features)
+        return product.view(*bias.shape, -1)
 
-    def unstacked(self) -> list[Tensor]:
+    def unstacked(self, weight: Tensor) -> list[Tensor]:
         """Copies of the weights [out, in] of every network, with zeros where pruned."""
-        values = self.weight.detach().split([len(rows) for rows, _ in self.survivors])
+        values = weight.split([len(rows) for rows, _ in self.survivors])
         weights = [value.new_zeros(self.outputs, self.inputs) for value in values]
         for weight, place, value in zip(weights, self.survivors, values, strict=True):
             weight[place] = value

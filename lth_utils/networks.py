@@ -23,7 +23,7 @@ IMAGE_SHAPES = {"mnist": (1, 28, 28), "cifar10": (3, 32, 32)}  # of each data se
 
 @dataclass(frozen=True)
 class Network:
-    """One line of the table. per_stack: how many are trained side by side at most (see `stacks`)."""
+    """One line of the table. per_stack, lanes: how many train side by side at most on a CPU and on a GPU (see `stacks`)."""
 
     label: str
     data: str  # the data set that it sees
@@ -31,6 +31,7 @@ class Network:
     weights: int  # how many may be pruned, asserted when it is built
     spared: tuple[str, ...] = ()  # layers that are never pruned, by a part of their names
     per_stack: int = 1
+    lanes: int = 8  # more do not fill a GPU better
     evaluation_batch: int = 125  # larger ones leave a CPU's cache and are allocated anew each time
 
     @property
@@ -39,7 +40,7 @@ class Network:
 
 
 NETWORKS = {  # Figure 2, Section 4, Appendix I
-    "lenet": Network("Lenet", "mnist", lambda: Mlp(784, 300, 100), 266_200, (), 40, 1000),
+    "lenet": Network("Lenet", "mnist", lambda: Mlp(784, 300, 100), 266_200, (), 40, 100, 1000),
     "conv2": Network("Conv-2", "cifar10", lambda: Conv(64, 64), 4_300_992),
     "conv4": Network("Conv-4", "cifar10", lambda: Conv(64, 64, 128, 128), 2_425_024),
     "conv6": Network("Conv-6", "cifar10", lambda: Conv(64, 64, 128, 128, 192, 192), 1_667_264),  # as plotted
@@ -75,6 +76,11 @@ def _prunable(built, spared):
 def weight_shapes(network: str) -> dict[str, tuple[int, ...]]:
     """Shape of every prunable weight, from input to output: matrices and filters that are not spared."""
     return _prunable(module(network), NETWORKS[network].spared)
+
+
+def values(network: str) -> int:
+    """How many numbers a network is made of: weights, biases and what batch norm keeps."""
+    return sum(value.numel() for value in module(network).state_dict().values())
 
 
 def hidden_units(network: str) -> tuple[int, ...]:

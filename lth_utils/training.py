@@ -5,16 +5,15 @@ order, and none can influence another. Early stopping is only ever read off afte
 early (Section 2, footnote 2). Nothing here touches the disk or knows about arms, rounds or trials.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import repeat
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lth_utils import networks, stacks
+from lth_utils import gpu, networks, stacks
 from lth_utils.data import DataOrder, Dataset, scale_pixels, training_on_validation
 from lth_utils.masks import Masks, Weights
 from lth_utils.paper import Protocol
@@ -24,8 +23,7 @@ from lth_utils.paper import Protocol
 # for bit. Set at import, because threads inherit the setting from the thread that starts them.
 torch.set_flush_denormal(True)
 
-# A record that says float32 means it, also of a GPU: by default cuDNN convolves in TF32, with ten bits of mantissa.
-torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+FAST_CHANNELS = 8  # GPUs have no fast kernel for images of three channels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,15 +49,18 @@ class Result:
 
 @dataclass(frozen=True)
 class _Images:
-    """Scaled images [N, channels, height, width] and labels [N] of one split."""
+    """Scaled images [N, height, width, channels] and labels [N] of one split."""
 
     images: Tensor
     labels: Tensor
 
     def take(self, places: Tensor) -> tuple[Tensor, Tensor]:
-        """Images and labels at these places [K, batch], in the same shape."""
+        """Images [K, batch, channels, height, width] and labels [K, batch] at these places [K, batch]."""
         everything = (self.images, self.labels)
-        return tuple(part.index_select(0, places.flatten()).unflatten(0, places.shape) for part in everything)
+        images, labels = (
+            part.index_select(0, places.flatten()).unflatten(0, places.shape) for part in everything
+        )
+        return images.movedim(-1, -3), labels
 
 
 def train(
@@ -79,8 +80,9 @@ def train(
     initial_weights, masks, seeds: one entry per network; weights start at initial_weights * mask, seeds give the
     data order and what dropout drops. test_curve_until: also record test accuracy at every evaluation up to this
     iteration (Figure 3 needs it). progress: called with the number of finished iterations after every evaluation.
+    On a GPU more networks than fill it are trained in turns; what was captured for a protocol serves until the next.
     Raises ValueError when the three sequences differ in length or are empty, when the protocol is that of another
-    network, or when it asks for more training examples than there are.
+    network, or when it asks for more training examples than there are, or for a GPU's precision on a CPU.
     """
     if network != protocol.network:
         raise ValueError(f"the protocol is that of {protocol.network}, the networks are {network}")
@@ -89,34 +91,136 @@ def train(
             "initial_weights, masks and seeds need one entry per network, got "
             f"{len(initial_weights)}, {len(masks)} and {len(seeds)}"
         )
-    stack = stacks.stack(network, initial_weights, masks, device, protocol.precision)
-    optimizers = [make_optimizer(protocol, parameters) for parameters in stack.groups()]
-    like = optimizers[0].param_groups[0]["params"][0]
-    splits = _prepare(data, protocol, like)
-    orders = {seed: DataOrder(seed, len(splits["train"].labels)) for seed in seeds}
-    noise = dropout_noise(protocol, seeds, like) if protocol.dropout else repeat(())
-    log = _Log(stack, protocol, len(seeds), device)
-    for iteration in range(0, protocol.training_iterations, protocol.evaluation_interval):
-        log.evaluate(iteration, splits, with_test=0 < test_curve_until and iteration <= test_curve_until)
-        log.tell(progress, iteration)
-        for offset, batch in enumerate(_next_batches(orders, seeds, protocol, device)):
-            _set_learning_rate(optimizers, learning_rate(protocol, iteration + offset))
-            stack.step(optimizers, *splits["train"].take(batch), next(noise))
-    log.evaluate(protocol.training_iterations, splits, with_test=True)
-    log.tell(progress, protocol.training_iterations)
-    return log.results(splits)
+    device, results = torch.device(device), []
+    if protocol.precision == "tf32" and device.type == "cpu":
+        raise ValueError("tf32 is a precision of GPUs; a CPU computes in float32 or bfloat16")
+    # A record that says float32 means it: by default cuDNN convolves in TF32, with ten bits of mantissa.
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = protocol.precision == "tf32"
+    lanes = _lanes(network, len(seeds), device)
+    with gpu.current(device):
+        for start in range(0, len(seeds), lanes):
+            some = [list(entries[start : start + lanes]) for entries in (initial_weights, masks, seeds)]
+            count = len(some[0])
+            weights, alive, own = (entries + entries[:1] * (lanes - count) for entries in some)
+            course = _course(weights, alive, protocol, data, device)
+            results += course.train(own, test_curve_until, progress)[:count]
+    return results
 
 
-def _prepare(data, protocol, like):
-    """Scaled images and labels of each split, on the device and of the dtype of the tensor `like`."""
+def _lanes(network, count, device):
+    """How many networks are trained at once: all on a CPU; on a GPU as many as fill it, or these if not half as many."""
+    if not gpu.captured(device):
+        return count
+    most = min(networks.NETWORKS[network].lanes, gpu.room_for(networks.values(network), device))
+    return most if count > most / 2 else count
+
+
+_kept: dict[tuple, "_Course"] = {}  # on a GPU the last course, to be loaded with other networks
+
+
+def release() -> None:
+    """Give back what a GPU holds for more training of the same kind."""
+    _kept.clear()
+    gpu.release()
+
+
+def _course(weights, masks, protocol, data, device):
+    """A course with these networks at its start: a new one on a CPU; on a GPU the last one, if it is of this protocol."""
+
+    def stack():
+        settings = device, protocol.precision, protocol.optimizer
+        return stacks.stack(protocol.network, weights, masks, *settings)
+
+    if not gpu.captured(device):
+        return _Course(stack(), len(masks), protocol, data)
+    key = protocol.key(), len(masks), device, id(data)
+    if key not in _kept:
+        release()
+        _kept[key] = _Course(stack(), len(masks), protocol, data)
+    _kept[key].load(stack())
+    return _kept[key]
+
+
+class _Course:
+    """One protocol on one stack: tensors that stay where they are, and the step from one iteration to the next.
+
+    What chance decides is drawn ahead, `ahead` iterations at once, and read through a counter on the device.
+    """
+
+    def __init__(self, stack, size, protocol, data):
+        self.stack, self.protocol, self.data = stack, protocol, data
+        self.splits = _prepare(data, protocol, stack)
+        whole = stack.captured and not protocol.dropout  # what is dropped is a thousand times as much
+        self.ahead = protocol.training_iterations if whole else protocol.evaluation_interval
+        self.units = networks.hidden_units(protocol.network) if protocol.dropout else ()
+        of_each, batch = (self.ahead, size), protocol.batch_size
+        self.rates = torch.zeros(self.ahead, dtype=torch.float64, device=stack.device)
+        self.places = torch.zeros(*of_each, batch, dtype=torch.int32, device=stack.device)
+        self.kept = torch.zeros(*of_each, sum(self.units), batch, dtype=torch.bool, device=stack.device)
+        self.counter = torch.zeros(1, dtype=torch.int64, device=stack.device)
+        self.step = gpu.capture(self._iterate, stack.device)
+
+    def load(self, stack):
+        """Begin anew with other networks."""
+        self.stack.load(stack)
+        self.counter.zero_()
+
+    def _iterate(self):
+        drawn = self.rates, self.places, self.kept
+        rate, places, kept = (values.index_select(0, self.counter)[0] for values in drawn)
+        images, labels = self.splits["train"].take(places)
+        noise = (
+            (kept.to(images.dtype) / (1 - self.protocol.dropout)).split(self.units, dim=1)
+            if self.units
+            else ()
+        )
+        self.stack.step(rate, images, labels, noise)
+        self.counter.add_(1).remainder_(self.ahead)
+
+    def train(self, seeds, test_curve_until, progress):
+        log, draws = _Log(self.stack, self.protocol, len(seeds)), self._draws(seeds)
+        for iteration in range(0, self.protocol.training_iterations, self.protocol.evaluation_interval):
+            log.evaluate(
+                iteration, self.splits, with_test=0 < test_curve_until and iteration <= test_curve_until
+            )
+            log.tell(progress, iteration)
+            if iteration % self.ahead == 0:
+                for values, drawn in zip((self.rates, self.places, self.kept), next(draws), strict=True):
+                    values.copy_(drawn)
+            for _ in range(self.protocol.evaluation_interval):
+                self.step()
+        log.evaluate(self.protocol.training_iterations, self.splits, with_test=True)
+        log.tell(progress, self.protocol.training_iterations)
+        return log.results(self.splits)
+
+    def _draws(self, seeds):
+        """Learning rates, places of the images and units that are kept, `ahead` iterations at once."""
+        orders = {seed: DataOrder(seed, len(self.splits["train"].labels)) for seed in seeds}
+        units = {seed: UnitsKept(seed, self.protocol) for seed in seeds} if self.units else {}
+        for first in range(0, self.protocol.training_iterations, self.ahead):
+            iterations = range(first, first + self.ahead)
+            rates = torch.tensor([learning_rate(self.protocol, i) for i in iterations], dtype=torch.float64)
+            count = self.ahead * self.protocol.batch_size
+            places = {seed: order.take(count).view(self.ahead, -1) for seed, order in orders.items()}
+            kept = {seed: stream.take(self.ahead) for seed, stream in units.items()}
+            kept = torch.stack([kept[seed] for seed in seeds], 1) if kept else self.kept
+            yield rates, torch.stack([places[seed] for seed in seeds], 1), kept
+
+
+def _prepare(data, protocol, stack):
+    """Scaled images and labels of each split, on the stack's device, as its kernels want them."""
     if protocol.validation_trained_on:
         data = training_on_validation(data)
-    splits = {}
+    splits, like = {}, next(iter(stack.parts[0].weights.values()))
+    low = stack.captured and protocol.precision == "bfloat16"  # where every layer would round them again
     for name in ("train", "validation", "test"):
         images, labels = getattr(data, f"{name}_images"), getattr(data, f"{name}_labels")
         limit = _training_examples(protocol, len(labels)) if name == "train" else len(labels)
         scaled = scale_pixels(images[:limit].to(like.device), protocol.pixel_scaling)
-        splits[name] = _Images(scaled.to(like.dtype), labels[:limit].to(like.device))
+        scaled = scaled.to(torch.bfloat16 if low else like.dtype).movedim(1, -1).contiguous()
+        if stack.captured and 1 < scaled.shape[-1] < FAST_CHANNELS:
+            scaled = F.pad(scaled, (0, FAST_CHANNELS - scaled.shape[-1]))
+        splits[name] = _Images(scaled, labels[:limit].to(like.device))
     return splits
 
 
@@ -129,18 +233,6 @@ def _training_examples(protocol, available):
     return wanted
 
 
-def make_optimizer(protocol: Protocol, parameters: list[Tensor]) -> torch.optim.Optimizer:
-    """A new optimizer without state, by the protocol's name; momentum is 0.9 (Appendix G.3.2)."""
-    rate = protocol.learning_rate
-    if protocol.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr=rate, fused=True)
-    if protocol.optimizer == "adadelta":
-        return torch.optim.Adadelta(parameters, lr=rate)
-    return torch.optim.SGD(
-        parameters, lr=rate, momentum=0.9 if protocol.optimizer == "momentum" else 0.0, fused=True
-    )
-
-
 def learning_rate(protocol: Protocol, iteration: int) -> float:
     """The learning rate in force at an iteration: constant in the paper, stepwise where a protocol says so."""
     if not protocol.learning_rate_decay_interval:
@@ -149,45 +241,32 @@ def learning_rate(protocol: Protocol, iteration: int) -> float:
     return protocol.learning_rate * protocol.learning_rate_decay**drops
 
 
-def _set_learning_rate(optimizers, rate):
-    for optimizer in optimizers:
-        optimizer.param_groups[0]["lr"] = rate
+class UnitsKept:
+    """An endless stream of the hidden units that dropout keeps: drawn by NumPy on the CPU, equal seeds keep the same."""
 
+    def __init__(self, seed: int, protocol: Protocol):
+        self._generator = np.random.Generator(np.random.PCG64([seed, 1]))
+        self._rate, self._units = protocol.dropout, sum(networks.hidden_units(protocol.network))
+        self._batch = protocol.batch_size
+        if not self._units:
+            raise ValueError(f"{protocol.network} has no hidden linear layer whose units could be dropped")
 
-def _next_batches(orders, seeds, protocol, device):
-    """Image indices [iterations, K, batch] up to the next evaluation; equal seeds see the same batches."""
-    count = protocol.evaluation_interval * protocol.batch_size
-    drawn = {seed: order.take(count) for seed, order in orders.items()}
-    batches = torch.stack([drawn[seed] for seed in seeds], dim=1)
-    return batches.view(protocol.evaluation_interval, protocol.batch_size, -1).transpose(1, 2).to(device)
-
-
-def dropout_noise(protocol: Protocol, seeds: Sequence[int], like: Tensor) -> Iterator[Sequence[Tensor]]:
-    """Per iteration, one tensor [K, units, batch] per hidden linear layer: 0 or 1 / (1 - rate).
-
-    Drawn by NumPy on the CPU: equal seeds drop the same units, on any machine. On the device and of the dtype of `like`.
-    """
-    generators = {seed: np.random.Generator(np.random.PCG64([seed, 1])) for seed in seeds}
-    units = networks.hidden_units(protocol.network)
-    if not units:
-        raise ValueError(f"{protocol.network} has no hidden linear layer whose units could be dropped")
-    size = sum(units), protocol.batch_size
-    while True:
-        kept = {
-            seed: generator.random(size, np.float32) >= protocol.dropout
-            for seed, generator in generators.items()
-        }
-        factors = torch.from_numpy(np.stack([kept[seed] for seed in seeds])).to(like) / (1 - protocol.dropout)
-        yield factors.split(units, dim=1)
+    def take(self, count: int) -> Tensor:
+        """Of the next `count` iterations: bool [count, units of all hidden linear layers, batch]."""
+        drawn = self._generator.random((count, self._units, self._batch), np.float32)
+        return torch.from_numpy(drawn >= self._rate)
 
 
 class _Log:
     """Curves of a running stack and the weights at each network's minimum of validation loss."""
 
-    def __init__(self, stack, protocol, size, device):
-        self.stack, self.protocol = stack, protocol
-        self.iterations, self.columns = [], []
-        self.best_loss = torch.full((size,), float("inf"), device=device, dtype=torch.float64)
+    def __init__(self, stack, protocol, size):
+        self.stack, self.iterations, self.columns = stack, [], []
+        self.examples = protocol.train_evaluation_examples
+        self.batch = (
+            gpu.EVALUATION_BATCH if stack.captured else networks.NETWORKS[protocol.network].evaluation_batch
+        )
+        self.best_loss = torch.full((size,), float("inf"), device=stack.device, dtype=torch.float64)
         self.best = stack.snapshot()
 
     def evaluate(self, iteration, splits, with_test):
@@ -210,9 +289,9 @@ class _Log:
         loss = torch.zeros_like(self.best_loss)
         correct = torch.zeros_like(self.best_loss)
         count = examples or len(split.labels)
-        step = networks.NETWORKS[self.protocol.network].evaluation_batch
-        for start in range(0, count, step):
-            images, labels = (part[start : min(start + step, count)] for part in (split.images, split.labels))
+        for start in range(0, count, self.batch):
+            part = slice(start, min(start + self.batch, count))
+            images, labels = split.images[part].movedim(-1, 1), split.labels[part]
             logits = self.stack.logits(images)
             labels = labels.expand(len(loss), -1)
             loss += F.cross_entropy(logits, labels, reduction="none").sum(1)
@@ -220,11 +299,10 @@ class _Log:
         return loss / count, correct / count
 
     def results(self, splits):
-        examples = self.protocol.train_evaluation_examples
-        train_at_end = self._measure(splits["train"], examples)[1].tolist()
+        train_at_end = self._measure(splits["train"], self.examples)[1].tolist()
         final = self.stack.unstacked()
         self.stack.restore(self.best)
-        train_at_best = self._measure(splits["train"], examples)[1].tolist()
+        train_at_best = self._measure(splits["train"], self.examples)[1].tolist()
         test_at_best = self._measure(splits["test"])[1].tolist()
         best = self.stack.unstacked()
         curves = torch.stack(self.columns).permute(2, 1, 0).cpu().numpy()  # [K, 3, evaluations]

@@ -12,7 +12,9 @@ from lth_utils import masks as masking
 from lth_utils import networks, paper, reference, training
 from lth_utils.data import DataOrder, scale_pixels
 
-ONE = torch.zeros((), dtype=torch.float64)
+
+def kept(protocol, seed, iterations=1):
+    return training.UnitsKept(seed, protocol).take(iterations)
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +45,13 @@ def by_hand(weights, masks, seed, protocol, data):
     live = {name: value.requires_grad_() for name, value in live.items()}
     optimizer = torch.optim.Adam(live.values(), lr=protocol.learning_rate)
     images = scale_pixels(data.train_images, protocol.pixel_scaling).double().flatten(1)
-    order, noise = DataOrder(seed, len(images)), training.dropout_noise(protocol, [seed], ONE)
-    for _ in range(protocol.training_iterations):
+    order = DataOrder(seed, len(images))
+    for units in kept(protocol, seed, protocol.training_iterations):
         batch = order.take(protocol.batch_size)
         activations = images[batch]
-        for layer, factors in zip(("fc1", "fc2"), next(noise), strict=True):
+        for layer, alive in zip(("fc1", "fc2"), units.split((300, 100)), strict=True):
             activations = F.relu(F.linear(activations, live[f"{layer}.weight"], live[f"{layer}.bias"]))
-            activations = activations * factors[0].t()
+            activations = activations * alive.t() / (1 - protocol.dropout)
         logits = F.linear(activations, live["output.weight"], live["output.bias"])
         optimizer.zero_grad()
         F.cross_entropy(logits, data.train_labels[batch]).backward()
@@ -77,25 +79,22 @@ def test_nothing_is_dropped_when_a_network_is_evaluated(data, weights):
     assert result.curves["validation_loss"][-1] == pytest.approx(loss.item(), abs=1e-9)
 
 
-def test_units_are_kept_at_the_rate_asked_for_and_scaled_to_leave_the_mean():
-    noise = training.dropout_noise(settings(batch_size=60, dropout=0.2), [7], ONE)
-    drawn = torch.cat([torch.cat(next(noise), dim=1) for _ in range(20)])
-    assert set(drawn.unique().tolist()) == {0.0, 1 / 0.8}
-    assert drawn.mean().item() == pytest.approx(1, abs=0.005)
+def test_units_are_kept_at_the_rate_asked_for():
+    drawn = kept(settings(batch_size=60, dropout=0.2), 7, iterations=20)
+    assert drawn.dtype == torch.bool and drawn.shape == (20, 400, 60)
+    assert drawn.float().mean().item() == pytest.approx(0.8, abs=0.005)
     assert not torch.equal(drawn[0], drawn[1])
 
 
-def test_equal_seeds_drop_the_same_units_and_others_do_not():
-    first, second = next(training.dropout_noise(settings(), [5, 6, 5], ONE))
-    alone = next(training.dropout_noise(settings(), [6], ONE))
-    assert first.shape == (3, 300, settings().batch_size) and second.shape == (3, 100, settings().batch_size)
-    assert torch.equal(first[0], first[2]) and not torch.equal(first[0], first[1])
-    assert torch.equal(first[1], alone[0][0]) and torch.equal(second[1], alone[1][0])
+def test_equal_seeds_keep_the_same_units_however_many_are_taken_at_once_and_others_do_not():
+    together, stream = kept(settings(), 5, iterations=3), training.UnitsKept(5, settings())
+    assert torch.equal(together, torch.cat([stream.take(1), stream.take(2)]))
+    assert not torch.equal(together, kept(settings(), 6, iterations=3))
 
 
 def test_what_is_dropped_is_the_same_on_every_machine():
-    first, _ = next(training.dropout_noise(protocol(dropout=0.5), [7], ONE))
-    assert (first[0, :2] > 0).int().tolist() == [[1, 1, 1, 0, 0, 0, 0, 0], [1, 0, 1, 1, 1, 1, 0, 0]]
+    first = kept(protocol(dropout=0.5), 7)[0]
+    assert first[:2].int().tolist() == [[1, 1, 1, 0, 0, 0, 0, 0], [1, 0, 1, 1, 1, 1, 0, 0]]
 
 
 def test_the_reference_refuses_what_it_does_not_know(data, weights):
@@ -131,7 +130,7 @@ def test_a_network_without_hidden_linear_layers_has_nothing_to_drop():
     rates = dict.fromkeys(networks.weight_shapes("vgg19"), 0.2)
     settings = protocol(network="vgg19", pruning_rates=rates, dropout=0.5)
     with pytest.raises(ValueError, match="vgg19 has no hidden linear layer"):
-        next(training.dropout_noise(settings, [1], ONE))
+        training.UnitsKept(1, settings)
 
 
 @pytest.mark.parametrize("rate", [-0.1, 1.0])
@@ -145,11 +144,10 @@ def test_dropout_acts_on_both_hidden_layers_behind_the_convolutions():
     images = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
     def logits(*noise):
-        given = (images, [factors[0].t() for factors in noise])
+        given = (images, [factors.t() for factors in noise])
         return functional_call(networks.module("conv2"), masking.apply(weights, masks), given)
 
-    first, second = next(training.dropout_noise(protocol("conv2", dropout=0.5), [3], ONE.float()))
-    assert first.shape == second.shape == (1, 256, 8)
+    first, second = 2.0 * kept(protocol("conv2", dropout=0.5), 3)[0].view(2, 256, 8)
     assert torch.equal(logits(first, torch.zeros_like(second)), weights["output.bias"].expand(8, 10))
     for noise in ((first, torch.ones_like(second)), (torch.ones_like(first), second)):
         assert not torch.allclose(logits(*noise), logits())

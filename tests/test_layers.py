@@ -57,14 +57,14 @@ def test_a_stack_of_linear_layers_does_what_each_does_alone(kind, parts):
     activations = uniform(K, IN, IMAGES, seed=3).requires_grad_()
     expected, gradients = one_by_one(parts, activations.detach())
     layer = kind(*parts)
-    output = layer(activations)
+    weight, bias = layer.weight.detach().requires_grad_(), layer.bias.detach().requires_grad_()
+    output = layer(weight, bias, activations)
     output.square().sum().backward()
     assert torch.allclose(output, expected, atol=1e-14)
-    with torch.no_grad():  # a layer that holds its gradients shows them network by network
-        layer.weight.copy_(layer.weight.grad if layer.mask is None else layer.weight.grad * layer.mask)
+    of_weights = layer.unstacked(weight.grad if layer.mask is None else weight.grad * layer.mask)
     for k, (for_weight, for_bias, for_input) in enumerate(gradients):
-        assert torch.allclose(layer.unstacked()[k], for_weight, atol=1e-14)
-        assert torch.allclose(layer.bias.grad[k], for_bias, atol=1e-14)
+        assert torch.allclose(of_weights[k], for_weight, atol=1e-14)
+        assert torch.allclose(bias.grad[k], for_bias, atol=1e-14)
         assert torch.allclose(activations.grad[k], for_input, atol=1e-14)
 
 
@@ -72,21 +72,23 @@ def test_a_stack_of_linear_layers_does_what_each_does_alone(kind, parts):
 def test_the_same_inputs_for_all_need_not_be_copied(kind, parts):
     features = uniform(IN, IMAGES, seed=4)
     layer = kind(*parts)
-    with torch.no_grad():
-        assert torch.allclose(layer.on_shared(features), layer(features.expand(K, IN, IMAGES)), atol=1e-14)
+    own = layer.weight, layer.bias
+    assert torch.allclose(
+        layer.on_shared(*own, features), layer(*own, features.expand(K, IN, IMAGES)), atol=1e-14
+    )
 
 
 @pytest.mark.parametrize("kind", LINEARS)
 def test_unstacked_weights_are_masked_copies_and_a_layer_knows_who_owns_them(kind, parts):
     weights, masks, _ = parts
     before, layer = [value.clone() for value in weights], kind(*parts)
-    for k, copy in enumerate(layer.unstacked()):
+    for k, copy in enumerate(layer.unstacked(layer.weight)):
         assert torch.equal(copy, weights[k] * masks[k])
         copy.fill_(9.0)
-    with torch.no_grad():
-        layer.weight.copy_(layer.owner.expand_as(layer.weight))
-    for k, copy in enumerate(layer.unstacked()):
+    owners = layer.owner.expand_as(layer.weight).to(layer.weight)
+    for k, copy in enumerate(layer.unstacked(owners)):
         assert bool((copy[masks[k]] == k).all())
+    assert not (layer.weight == 9.0).any()
     assert all(torch.equal(a, b) for a, b in zip(before, weights, strict=True))
 
 
@@ -94,21 +96,21 @@ def test_unstacked_weights_are_masked_copies_and_a_layer_knows_who_owns_them(kin
 def test_in_a_sparse_layer_pruned_weights_do_not_exist(parts):
     survivors = [int(mask.sum()) for mask in parts[1]]
     layer = layers.SparseLinear(*parts)
-    assert layer.weight.shape == (sum(survivors),)
-    layer(uniform(K, IN, IMAGES)).sum().backward()
-    optimizer = torch.optim.Adam([layer.weight, layer.bias], fused=True)
-    optimizer.step()
-    assert optimizer.state[layer.weight]["exp_avg"].shape == (sum(survivors),)
+    assert layer.weight.shape == layer.owner.shape == (sum(survivors),)
+    weight = layer.weight.detach().requires_grad_()
+    layer(weight, layer.bias, uniform(K, IN, IMAGES)).sum().backward()
+    assert weight.grad.shape == (sum(survivors),)
 
 
 @LINEARS[1].marks[0]
 def test_a_sparse_layer_may_be_empty(parts):
     weights, masks, biases = parts
     layer = layers.SparseLinear(weights, [torch.zeros_like(mask) for mask in masks], biases)
-    output = layer(uniform(K, IN, IMAGES).requires_grad_())
+    weight = layer.weight.detach().requires_grad_()
+    output = layer(weight, layer.bias, uniform(K, IN, IMAGES).requires_grad_())
     output.sum().backward()
     assert torch.equal(output, torch.stack(biases).unsqueeze(2).expand(K, OUT, IMAGES))
-    assert layer.weight.grad.shape == (0,)
+    assert weight.grad.shape == (0,)
 
 
 # --- the choice ----------------------------------------------------------------------------------------------------------

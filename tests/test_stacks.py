@@ -3,9 +3,9 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from synthetic import coarse, double, equal, protocol, pruned
+from synthetic import coarse, double, equal, pruned
 
-from lth_utils import layers, networks, stacks, training
+from lth_utils import layers, networks, stacks
 from lth_utils import masks as masking
 
 needs_sparse_kernels = pytest.mark.skipif(
@@ -17,10 +17,8 @@ def uniform(*shape, seed=0):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
-def optimizers(stack, network, **settings):
-    rates = dict.fromkeys(networks.weight_shapes(network), 0.2)
-    chosen = protocol(network, pruning_rates=rates, **settings)
-    return [training.make_optimizer(chosen, group) for group in stack.groups()]
+def rate(value):
+    return torch.tensor(value, dtype=torch.float64)
 
 
 @pytest.mark.parametrize("network", ["lenet", "conv2", "conv4", "conv6", "conv6_256"])
@@ -44,7 +42,7 @@ def pair(request, monkeypatch):
     weights = [double(coarse("lenet", seed)[0]) for seed in (0, 1)]
     masks = [pruned("lenet", pruning_round) for pruning_round in (0, 3)]
     kind = stacks.Lanes if request.param == "lanes" else stacks.StackedMlp
-    return weights, masks, kind("lenet", weights, masks, "cpu", "float32")
+    return weights, masks, kind("lenet", weights, masks, optimizer="sgd")
 
 
 def test_a_network_comes_out_of_its_stack_as_it_went_in_but_masked(pair):
@@ -74,7 +72,7 @@ def test_a_step_moves_survivors_as_plain_descent_does_and_leaves_the_given_weigh
     given = [{name: value.clone() for name, value in entry.items()} for entry in weights]
     images, labels = uniform(2, 6, 1, 28, 28).double(), torch.arange(12).view(2, 6) % 10
     noise = uniform(2, 300, 6, seed=1).round().double(), uniform(2, 100, 6, seed=2).round().double()
-    stack.step(optimizers(stack, "lenet", optimizer="sgd", learning_rate=0.1), images, labels, noise)
+    stack.step(rate(0.1), images, labels, noise)
     for k, after in enumerate(stack.unstacked()):
         live = {n: v.requires_grad_() for n, v in masking.apply(weights[k], masks[k]).items()}
         hidden = images[k].flatten(1)
@@ -95,10 +93,9 @@ def test_a_broken_neighbour_changes_nothing_bit_for_bit(pair):
     results = []
     for factor in (1.0, float("nan")):
         neighbour = {name: factor * value for name, value in weights[1].items()}
-        both = type(stack)("lenet", [weights[0], neighbour], masks, "cpu", "float32")
-        chosen = optimizers(both, "lenet")
+        both = type(stack)("lenet", [weights[0], neighbour], masks)
         for _ in range(3):
-            both.step(chosen, images, labels)
+            both.step(rate(1e-3), images, labels)
         results.append(both.unstacked())
     assert equal(results[0][0], results[1][0])
     assert not results[0][1]["output.bias"].isnan().any() and results[1][1]["output.bias"].isnan().all()
@@ -106,10 +103,9 @@ def test_a_broken_neighbour_changes_nothing_bit_for_bit(pair):
 
 def test_convolutions_keep_pruned_weights_at_zero_and_survivors_move():
     weights, masks = zip(*(coarse("conv2", seed) for seed in (0, 1)), strict=True)
-    stack = stacks.stack("conv2", weights, masks)
-    chosen = optimizers(stack, "conv2", optimizer="momentum", learning_rate=0.01)
+    stack = stacks.stack("conv2", weights, masks, optimizer="momentum")
     for _ in range(2):
-        stack.step(chosen, uniform(2, 2, 3, 32, 32), torch.tensor([[1, 2], [3, 4]]))
+        stack.step(rate(0.01), uniform(2, 2, 3, 32, 32), torch.tensor([[1, 2], [3, 4]]))
     for before, mask, after in zip(weights, masks, stack.unstacked(), strict=True):
         for name, alive in mask.items():
             assert not after[name][~alive].any() and bool((~alive).any())
@@ -125,10 +121,9 @@ def test_a_residual_network_trains_as_torchs_own_module_does_and_evaluation_leav
     module = networks.NETWORKS["resnet18"].build().double().train()
     module.load_state_dict(masking.apply(weights, masks))
     plain = torch.optim.SGD(module.parameters(), lr=0.1)
-    stack = stacks.stack("resnet18", [weights], [masks])
-    chosen = optimizers(stack, "resnet18", optimizer="sgd", learning_rate=0.1)
+    stack = stacks.stack("resnet18", [weights], [masks], optimizer="sgd")
     for batch in images:
-        stack.step(chosen, batch, labels)
+        stack.step(rate(0.1), batch, labels)
         stack.logits(batch[0])
         plain.zero_grad()
         F.cross_entropy(module(batch[0]), labels[0]).backward()

@@ -271,24 +271,6 @@ def test_after_one_step_survivors_of_either_sign_and_biases_have_moved(data, ini
         assert bool(result.final_weights[name.replace(".weight", ".bias")].any())
 
 
-@pytest.mark.parametrize(("optimizer", "rate"), OPTIMIZERS)
-def test_a_new_optimizer_is_the_references_without_state_and_holds_exactly_the_given_tensors(
-    initial, optimizer, rate
-):
-    settings = protocol(optimizer=optimizer, learning_rate=rate)
-    live = {name: value.clone().requires_grad_() for name, value in initial[0].items()}
-    ours, theirs = (
-        training.make_optimizer(settings, list(live.values())),
-        reference.new_optimizer(live, settings),
-    )
-    assert type(ours) is type(theirs) and not ours.state
-    assert [id(p) for p in ours.param_groups[0]["params"]] == [id(value) for value in live.values()]
-    how = {"params", "fused", "foreach"}
-    assert {k: v for k, v in ours.param_groups[0].items() if k not in how} == {
-        k: v for k, v in theirs.param_groups[0].items() if k not in how
-    }
-
-
 def test_the_learning_rate_falls_by_its_factor_at_every_interval():
     settings = protocol(learning_rate=1.0, learning_rate_decay=0.5, learning_rate_decay_interval=3)
     rates = [training.learning_rate(settings, iteration) for iteration in range(8)]
@@ -456,9 +438,14 @@ def test_progress_is_told_after_every_evaluation(data, initial):
     assert seen == [0, 2, 4]
 
 
-def test_float32_means_float32_on_a_gpu_too():
+def test_float32_means_float32_on_a_gpu_too_and_tf32_is_a_precision_of_its_own(data, initial, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    torch.backends.cuda.matmul.allow_tf32 = True
+    train(data, protocol(), initial[:1], [pruned("lenet", 0)])
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32
+    with pytest.raises(ValueError, match="tf32 is a precision of GPUs"):
+        train(data, protocol(precision="tf32"), initial[:1], [pruned("lenet", 0)])
 
 
 @pytest.mark.skipif(not torch.set_flush_denormal(True), reason="this processor cannot flush them")
@@ -533,9 +520,9 @@ def test_batches_of_a_stack_are_cut_from_the_stream_one_after_the_other(data, in
     """What the networks see, image by image, is the stream of their seed, across evaluations and ends of passes."""
     seen, step = [], stacks.StackedMlp.step
 
-    def spying(stack, optimizers, images, *others):
+    def spying(stack, rate, images, *others):
         seen.append(images)
-        step(stack, optimizers, images, *others)
+        step(stack, rate, images, *others)
 
     monkeypatch.setattr(stacks.StackedMlp, "step", spying)
     settings = protocol(training_iterations=20, evaluation_interval=5)

@@ -23,7 +23,7 @@ ARMS = ("dense", "winning_ticket", "random_reinit", "random_sparsity")
 PROCEDURES = ("iterative", "one_shot", "continued")
 OPTIMIZERS = ("adam", "sgd", "momentum", "adadelta")
 PIXEL_SCALINGS = ("unit_interval", "standardized", "unit_norm", "raw_255")
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "tf32", "bfloat16")  # tf32: on a GPU, products with ten bits of mantissa
 
 FIGURE_2 = {  # what differs between networks; conv_rate: share of convolutional survivors pruned per round
     "lenet": {"training_iterations": 50_000, "learning_rate": 1.2e-3, "pixel_scaling": "unit_interval"},
