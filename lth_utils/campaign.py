@@ -4,10 +4,9 @@ import sys
 from functools import partial
 
 import pandas as pd
-import torch
 from tqdm import tqdm
 
-from lth_utils import ROOT, experiments, records
+from lth_utils import ROOT, experiments, gpu, records
 from lth_utils.experiments import Run, costs, runner, worker
 from lth_utils.records import Store, StoreError
 
@@ -84,14 +83,11 @@ def _in_notebook() -> bool:
 
 
 def default_device() -> str:
-    """A GPU where there is one, else the CPU."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """What LTH_DEVICE names, else a GPU that can be used, else the CPU."""
+    return gpu.default_device()
 
 
 def require_device(device: str) -> None:
-    """ValueError in one line for a device that is not there."""
-    try:
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:  # the second where torch was built without CUDA
-        reason = str(error).partition("\n")[0]
-        raise ValueError(f"the device {device!r} cannot be used here: {reason}") from None
+    """ValueError in one line for a device that cannot be used."""
+    if reason := gpu.usable(device):
+        raise ValueError(f"the device {device!r} cannot be used here: {reason}")
