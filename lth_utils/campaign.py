@@ -27,7 +27,8 @@ def train(plan: list[Run], store: Store, device: str = "cpu", workers: int | Non
     require_device(device)
     # the version of what is loaded now: the checkout may change while this trains
     work = partial(worker.train_stack, device=device, version=worker.code_version())
-    options = {"cost": partial(costs.relative_cost, device=device)} | options
+    packed = partial(experiments.stacks, on_gpu=device.startswith("cuda"))
+    options = {"cost": partial(costs.relative_cost, device=device), "stacks": packed} | options
     with runner.InProcess() if workers is None else runner.processes(workers) as executor:
         runner.execute(plan, store, executor, work, at_once=workers or 1, **options)
 

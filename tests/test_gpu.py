@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lth_utils import gpu
+from lth_utils import experiments, gpu
 
 
 @pytest.fixture
@@ -37,3 +37,14 @@ def test_the_environment_names_the_device_where_no_option_does(monkeypatch, old_
 def test_a_cpu_can_be_used_and_a_device_that_is_none_cannot():
     assert gpu.usable("cpu") == ""
     assert gpu.usable("nonsense") and gpu.usable("cuda:77")
+
+
+def test_on_a_gpu_controls_fill_the_lanes_that_tickets_leave_and_nothing_waits_for_its_own_stack():
+    plan = experiments.plan("conv2", "paper", 4)
+    packed = experiments.stacks(plan, on_gpu=True)
+    assert sorted(run.key for stack in packed for run in stack) == sorted(run.key for run in plan)
+    assert max(map(len, packed)) == 8 and len(packed) < len(experiments.stacks(plan)) / 3
+    assert any({"winning_ticket", "random_reinit"} <= {run.arm for run in stack} for stack in packed)
+    for stack in packed:
+        needed = {run.key for one in stack if (run := experiments.needs(one))}
+        assert not needed & {run.key for run in stack}

@@ -192,19 +192,24 @@ class Plan:
         return procedure != "one_shot" and pruning_round in rounds.get(arm, ())
 
 
-def stacks(plan: list[Run]) -> list[list[Run]]:
-    """Pack a plan into stacks of runs that can train side by side, in plan order; a function of the plan alone.
+def stacks(plan: list[Run], on_gpu: bool = False) -> list[list[Run]]:
+    """Pack a plan into stacks of runs that can train side by side, in plan order; a function of plan and device alone.
 
-    Chains are kept apart from controls so that two workers find work at once. A continued run trains two networks: two
-    workers share the chains of such runs.
+    On a CPU chains are kept apart from controls so that two workers find work at once; on a GPU the controls of a round
+    fill the lanes that its tickets leave. A continued run trains two networks: on a CPU two workers share their chains.
     """
     groups: dict[tuple, list[Run]] = {}
     for run in plan:
         where = (run.network, run.scale, run.study, run.variant, run.protocol.key())
-        groups.setdefault((*where, run.procedure, run.is_pruned, run.pruning_round), []).append(run)
+        apart = on_gpu or run.is_pruned
+        groups.setdefault((*where, run.procedure, apart, run.pruning_round), []).append(run)
     packed = []
     for group in groups.values():
-        most = networks.NETWORKS[group[0].network].per_stack
-        most = min(most, 2) if group[0].procedure == "continued" else most
+        line, continued = networks.NETWORKS[group[0].network], group[0].procedure == "continued"
+        most = (
+            line.lanes // (1 + continued)
+            if on_gpu
+            else min(line.per_stack, 2 if continued else line.per_stack)
+        )
         packed += [group[start : start + most] for start in range(0, len(group), most)]
     return packed
