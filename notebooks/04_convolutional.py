@@ -187,7 +187,7 @@ print("not run:", *(waiting["claim"] + waiting["condition"]), mark)
 # training image.
 
 # %%
-figure, table = plots.figure("14", runs, experiments.CONVOLUTIONAL)
+figure, table = plots.figure("14", runs, only="234")
 alt = "Test accuracy at the end: tickets, reinits and random sparse networks, a panel per network."
 plots.save(figure, table, "04_figure_14", profile, alt=alt)
 

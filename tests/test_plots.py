@@ -18,7 +18,7 @@ from matplotlib._pylab_helpers import Gcf
 
 from lth_utils import paper, plots, records
 from lth_utils.paper import figures
-from lth_utils.plots import pictures, style, tables
+from lth_utils.plots import panels, pictures, style, tables
 
 METRICS = [*figures.FIVE_PANELS, "validation_accuracy_at_early_stop"]
 
@@ -66,6 +66,11 @@ def curves(*arms):
     return records.curves(pd.concat([runs(arm=arm, rounds=(0 if arm == "dense" else 3,)) for arm in arms]))
 
 
+def over_percent(frame, metric, paper_panel=None):
+    figure = style.new_figure()
+    return figure, panels.over_percent(figure.subplots(), frame, metric, paper_panel)
+
+
 def ours(table):
     return table[table["source"] == "ours"].reset_index(drop=True)
 
@@ -87,7 +92,7 @@ def paper_csv(figure, panel):
 
 def test_table_holds_exactly_the_means_and_extremes_of_the_records():
     frame = runs(rounds=(3, 7, 12), trials=3)
-    figure, table = plots.against_percent_remaining(frame, "test_accuracy_at_early_stop")
+    figure, table = over_percent(frame, "test_accuracy_at_early_stop")
     by_rung = frame.groupby("percent_remaining", sort=False)["test_accuracy_at_early_stop"]
     assert list(table["percent_remaining"]) == sorted(by_rung.groups, reverse=True)
     for column, expected in {
@@ -108,13 +113,13 @@ def test_table_holds_exactly_the_means_and_extremes_of_the_records():
 
 def test_replicates_are_averaged_within_their_trial_first():
     frame = pd.concat([runs(trials=1, replicates=3), runs(trials=2).query("trial == 1")])
-    _, table = plots.against_percent_remaining(frame, "test_accuracy_at_end")
+    _, table = over_percent(frame, "test_accuracy_at_end")
     assert set(table["trials"]) == {2}
     assert table["mean"][0] == pytest.approx(((0.963 + 0.965 + 0.967) / 3 + 0.973) / 2)
 
 
 def test_dense_network_is_the_black_first_point_of_every_ticket_series_only():
-    figure, table = plots.against_percent_remaining(lenet(), "test_accuracy_at_end")
+    figure, table = over_percent(lenet(), "test_accuracy_at_end")
     first = table[table["percent_remaining"] == 100]
     assert set(first["procedure"]) == {"iterative", "one_shot", "continued"}
     assert set(first["arm"]) == {"winning_ticket"}
@@ -126,7 +131,7 @@ def test_hue_is_the_network_line_style_the_arm_lightness_the_procedure():
     frame = pd.concat(
         [runs("conv2"), runs("conv2", "random_reinit", trials=3), runs(procedure="one_shot", trials=4)]
     )
-    figure, table = plots.against_percent_remaining(frame, "test_accuracy_at_end")
+    figure, table = over_percent(frame, "test_accuracy_at_end")
     looks = {}
     for (network, arm, _), rows in table.groupby(figures.DRAWN):
         (line,) = (line for line in figure.axes[0].lines if np.array_equal(line.get_ydata(), rows["mean"]))
@@ -141,13 +146,13 @@ def test_hue_is_the_network_line_style_the_arm_lightness_the_procedure():
 )
 def test_records_that_may_not_be_averaged_are_refused(more, problem):
     with pytest.raises(ValueError, match=problem):
-        plots.against_percent_remaining(pd.concat([runs(), runs(**more)]), "test_accuracy_at_end")
+        over_percent(pd.concat([runs(), runs(**more)]), "test_accuracy_at_end")
 
 
 def test_a_minimum_at_the_last_evaluation_is_marked_as_a_lower_bound():
     frame = runs(trials=1)
     frame.loc[1, "early_stop_iteration"] = 50_000
-    figure, table = plots.against_percent_remaining(frame, "early_stop_iteration")
+    figure, table = over_percent(frame, "early_stop_iteration")
     assert list(table["censored"]) == [0, 1]
     marks = [line.get_ydata() for line in figure.axes[0].lines if line.get_marker() == "^"]
     assert [list(mark) for mark in marks] == [[50_000]]
@@ -156,9 +161,9 @@ def test_a_minimum_at_the_last_evaluation_is_marked_as_a_lower_bound():
 @pytest.mark.parametrize("name", figures.FIGURES)
 def test_a_figure_of_the_paper_draws_our_records_over_its_numbers(name):
     figure, table = plots.figure(name, lenet())
-    panels = figures.FIGURES[name]
-    assert len(panels) == table["panel"].nunique()
-    for number, (ax, panel) in enumerate(zip(figure.axes, panels), 1):
+    expected = figures.FIGURES[name]
+    assert len(expected) == table["panel"].nunique()
+    for number, (ax, panel) in enumerate(zip(figure.axes, expected), 1):
         rows = table[table["panel"] == str(number)]
         theirs, plotted = rows[rows["source"] == "paper"], paper_csv(name, panel.paper)
         assert {figures.PAPER_METRICS[label] for label in plotted["metric"]} == {panel.metric}
@@ -178,7 +183,7 @@ def test_a_figure_of_the_paper_draws_our_records_over_its_numbers(name):
 
 def test_a_paper_panel_of_another_metric_is_refused():
     with pytest.raises(ValueError, match="shows early_stop_iteration"):
-        plots.against_percent_remaining(runs(), "test_accuracy_at_end", paper_panel=("4", "1"))
+        over_percent(runs(), "test_accuracy_at_end", paper_panel=("4", "1"))
 
 
 def test_what_is_missing_from_a_panel_stands_above_it():
@@ -214,11 +219,11 @@ def test_dropout_is_drawn_beside_the_tickets_and_the_dense_network_without_it():
     assert remarks(figure) == ["no tickets of Conv-4, Conv-6 yet"] * 2
 
 
-def test_figures_leave_out_variants_that_they_are_not_about_and_networks_not_asked_for():
+def test_figures_leave_out_variants_that_they_are_not_about_and_panels_not_asked_for():
     variants = [runs("conv2").assign(variant=name, early_stop_iteration=7) for name in ("float32", "dropout")]
     _, table = plots.figure("5", pd.concat([runs("conv2"), *variants], ignore_index=True))
     assert 7 not in set(ours(table)["mean"])
-    figure, table = plots.figure("14", lenet(), ("conv2", "conv6"))
+    figure, table = plots.figure("14", lenet(), only="24")
     assert [remark.split(":")[0] for remark in remarks(figure)] == ["Conv-2", "Conv-6"]
     assert set(table["panel"]) == {"2", "4"}
 
@@ -247,6 +252,14 @@ def test_curves_while_training_are_the_records_over_the_papers_numbers(name):
     drawn = set(zip(third["arm"], third["percent_remaining"].round(1)))
     both = {(arm, rung) for arm in ("winning_ticket", "random_reinit") for rung in (51.3, 21.1)}
     assert drawn == {("dense", 100.0), *both}
+
+
+def test_rungs_are_told_apart_by_colours_of_which_none_is_near_the_papers_grey():
+    shown = np.array([style.rung_color(rung)[:3] for rung in (51.3, 21.1, 7.0, 3.6, 1.9)])
+    assert (np.ptp(shown, axis=1) > 0.4).all(), "grey has equal channels"
+    apart = np.linalg.norm(shown[:, None] - shown, axis=2)[np.triu_indices(5, 1)]
+    assert apart.min() > 0.2
+    assert style.rung_color(100.0) == style.DENSE
 
 
 def test_iterations_that_one_trial_was_not_evaluated_at_are_left_out():
@@ -330,7 +343,7 @@ def test_settings_are_compared_beside_the_papers_dense_network():
     assert theirs["mean"].iloc[0] == expected["mean"].iloc[0]
 
 
-@pytest.mark.parametrize("shape", [(5, 28, 28), (5, 1, 28, 28), (5, 3, 32, 32)])
+@pytest.mark.parametrize("shape", [(5, 28, 28), (5, 3, 32, 32)])
 def test_gallery_shows_each_image_under_its_title(shape):
     images = np.arange(np.prod(shape)).reshape(shape) % 256
     figure, table = plots.gallery(images.astype(np.uint8), [f"digit {i}" for i in range(5)], columns=4)
@@ -338,30 +351,8 @@ def test_gallery_shows_each_image_under_its_title(shape):
     assert list(table["title"]) == [f"digit {i}" for i in range(5)]
 
 
-def test_rungs_print_the_drawn_values_with_fixed_decimals():
-    _, table = plots.against_percent_remaining(lenet(), "test_accuracy_at_end", paper_panel=("12", "4"))
-    text = plots.rungs(table[table["procedure"] == "iterative"], [100, 51.3, 21.1, 7.0])
-    assert text.splitlines()[:4] == [
-        "Test accuracy at the end (%)",
-        "                                  n    100   51.3   21.1    7.0",
-        "Lenet winning ticket (ours)       2  96.50  96.80  97.20      -",
-        "Lenet winning ticket (paper)         98.23  98.27  98.27  98.16",
-    ]
-    table = tables.by_iteration(curves("dense"), "test_accuracy", [*figures.DRAWN, "percent_remaining"])
-    line = plots.rungs(table, [100, 400]).splitlines()[2]
-    assert line == "Lenet dense at 100 % (ours)      2  95.50  95.50"
-
-
-def test_rungs_give_the_range_of_n_over_the_rungs_that_were_asked_for():
-    frame = lenet()
-    fewer = frame[frame["pruning_round"].eq(0) | frame["trial"].eq(0)]
-    _, table = plots.against_percent_remaining(fewer, "test_accuracy_at_end")
-    ticket = [plots.rungs(table, at).splitlines()[2].split()[4] for at in ([100], [51.3], [100, 51.3])]
-    assert ticket == ["2", "1", "1-2"]
-
-
 def test_alt_text_says_where_each_series_starts_turns_and_ends():
-    text = plots.alt_text(plots.against_percent_remaining(runs(), "early_stop_iteration")[1])
+    text = plots.alt_text(over_percent(runs(), "early_stop_iteration")[1])
     starts_turns_ends = "4800 at 51.3 %; lowest 4800 at 51.3 %; 5200 at 21.1 %."
     assert text == f"Early-stop iteration, Lenet winning ticket: {starts_turns_ends}"
 
@@ -383,13 +374,13 @@ def test_a_redrawn_figure_has_identical_bytes_names_no_version_and_its_csv_holds
 @pytest.mark.parametrize("profile", ["quick", "report", "paper"])
 def test_no_profile_draws_into_the_committed_figures(tmp_path, monkeypatch, profile):
     monkeypatch.setattr(pictures, "ROOT", tmp_path)
-    plots.save(*plots.against_percent_remaining(runs(), "test_accuracy_at_end"), "name", profile)
+    plots.save(*over_percent(runs(), "test_accuracy_at_end"), "name", profile)
     (folder,) = {path.parent.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("name.*")}
     assert folder == ("build/figures" if profile == "quick" else "build/report/figures")
 
 
 def test_an_interrupted_save_leaves_the_old_figure_whole(tmp_path, monkeypatch):
-    plots.save(*plots.against_percent_remaining(runs(), "test_accuracy_at_end"), "name", folder=tmp_path)
+    plots.save(*over_percent(runs(), "test_accuracy_at_end"), "name", folder=tmp_path)
     before = (tmp_path / "name.png").read_bytes()
     monkeypatch.setattr(pictures.kept.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
@@ -399,7 +390,7 @@ def test_an_interrupted_save_leaves_the_old_figure_whole(tmp_path, monkeypatch):
 
 
 def test_a_notebook_shows_the_saved_picture_once_with_its_alt_text(tmp_path):
-    drawing = plots.against_percent_remaining(runs(), "test_accuracy_at_end")
+    drawing = over_percent(runs(), "test_accuracy_at_end")
     picture = plots.save(*drawing, "name", folder=tmp_path)
     data, metadata = DisplayFormatter().format(picture)
     assert sorted(data) == ["image/png", "text/plain"]

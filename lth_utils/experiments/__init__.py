@@ -9,13 +9,3 @@ from lth_utils.experiments.costs import operations
 from lth_utils.experiments.plans import CONVOLUTIONAL, PLANS, baseline, paper_protocol, plan, waves
 from lth_utils.experiments.runs import RETRAINED, Plan, Row, Run, seed, stacks
 from lth_utils.experiments.settings import FLOAT32, SETTINGS, VALIDATION_TRAINED_ON
-
-# ---------------------------------------------------------------- names that notebook 03 uses until it says `plan`
-
-
-def lenet_wave(wave: int) -> list[Run]:
-    return plan("lenet", "paper", wave)
-
-
-def lenet_quick() -> list[Run]:
-    return plan("lenet", "quick")

@@ -103,9 +103,9 @@ FIGURES = {  # the paper's figure over P_m -> its panels, left to right, top to 
         )
     ),
 }
-WHILE_TRAINING = {  # Figures 3 and 11: metric of Lenet, y axis, last iteration
-    "3": ("test_accuracy", (0.94, 0.99), 18_000),
-    "11": ("validation_loss", (0.04, 0.2), 27_000),
+WHILE_TRAINING = {  # Figures 3 and 11: metric of Lenet, y axis, x axis and its scale
+    "3": ("test_accuracy", (0.94, 0.99), (200, 18_000), "log"),  # most happens in the first 5,000 iterations
+    "11": ("validation_loss", (0.04, 0.2), (0, 27_000), "linear"),
 }
 RUNGS_WHILE_TRAINING = (  # their three panels: (arm, P_m) of every curve
     (("dense", 100), ("winning_ticket", 51.3), ("winning_ticket", 21.1)),
@@ -202,7 +202,7 @@ def dense(network: str, metric: str) -> pd.DataFrame:
 
 def dense_curve(metric: str) -> pd.DataFrame:
     """The paper's dense Lenet while it trains (mean of 5): test accuracy of Figure 3, validation loss of Figure 11."""
-    for figure, (shown, _, _) in WHILE_TRAINING.items():
+    for figure, (shown, *_) in WHILE_TRAINING.items():
         if shown == metric:
             rows = panel_points(figure, "1", metric)
             return rows[rows["percent_remaining"] > 99.95].reset_index(drop=True)

@@ -8,7 +8,6 @@ trials, grey the paper's own curves.
 from lth_utils.paper.figures import FIGURES
 from lth_utils.plots.figures import (
     NO_RECORDS,
-    against_percent_remaining,
     compare_settings,
     difference_panels,
     figure,
@@ -17,17 +16,7 @@ from lth_utils.plots.figures import (
 )
 from lth_utils.plots.forest import forest
 from lth_utils.plots.pictures import gallery, save
-from lth_utils.plots.printed import alt_text, intervals, rungs
+from lth_utils.plots.printed import alt_text, intervals
 
-__all__ = ["FIGURES", "NO_RECORDS", "against_percent_remaining", "alt_text", "compare_settings"]
-__all__ += [
-    "difference_panels",
-    "figure",
-    "forest",
-    "gallery",
-    "intervals",
-    "learning_curves",
-    "lines",
-    "rungs",
-    "save",
-]
+__all__ = ["FIGURES", "NO_RECORDS", "alt_text", "compare_settings", "difference_panels", "figure", "forest"]
+__all__ += ["gallery", "intervals", "learning_curves", "lines", "save"]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from lth_utils import paper, records
-from lth_utils.paper.figures import CONVS, FIGURES, RUNGS_WHILE_TRAINING, SLOWER_CONV6, WHILE_TRAINING
+from lth_utils.paper.figures import FIGURES, RUNGS_WHILE_TRAINING, SLOWER_CONV6, WHILE_TRAINING
 from lth_utils.plots import panels, style, tables
 from lth_utils.plots.panels import Drawing
 
@@ -19,20 +19,18 @@ NO_RECORDS = "no records yet, the paper's curves alone"
 
 
 @style.styled
-def figure(name: str, frame: pd.DataFrame, networks: Iterable[str] = ("lenet", *CONVS)) -> Drawing:
+def figure(name: str, frame: pd.DataFrame, only: str = "123456") -> Drawing:
     """The paper's figure of that number, our records over the paper's own points.
 
-    frame: run records. networks: only panels of these are drawn; they keep their numbers in paper.figures.FIGURES. Up
-    to three panels stand in one row, more in two. Of Figures 3 and 11 only Lenet is drawn.
+    frame: run records. only: the numbers of the panels that are drawn, as paper.figures.FIGURES counts them; up to three
+    stand in one row, more in two. Of Figures 3 and 11, always whole, only Lenet is drawn.
     Raises KeyError for a figure that is not in FIGURES or WHILE_TRAINING.
     """
     if name in WHILE_TRAINING:
         return _while_training(name, frame)
     frame = _prepared(name, frame)
     laptop = "quick" in set(frame["scale"])
-    shown = {
-        str(n): panel for n, panel in enumerate(FIGURES[name], 1) if set(panel.networks) <= set(networks)
-    }
+    shown = {str(n): panel for n, panel in enumerate(FIGURES[name], 1) if str(n) in only}
     rows = 1 if len(shown) <= 3 else 2
     drawing = style.new_figure(rows, math.ceil(len(shown) / rows), height=2.7 if rows == 1 else 2.2)
     axes = drawing.subplots(rows, math.ceil(len(shown) / rows), squeeze=False).ravel()
@@ -104,17 +102,22 @@ def _with_legend(name, drawing, parts, handles):
 
 def _while_training(name, frame):
     """Figure 3 or 11: Lenet's curves at the paper's rungs, or at the closest rungs that a quick profile has."""
-    metric, limits, last_iteration = WHILE_TRAINING[name]
+    metric, limits, span, scale = WHILE_TRAINING[name]
     frame = frame[frame["network"].eq("lenet") & frame["procedure"].eq("iterative") & frame["variant"].eq("")]
     drawing, laptop, parts = style.new_figure(1, 3, height=2.9), "quick" in set(frame["scale"]), {}
     axes = drawing.subplots(1, 3, sharey=True)
     for number, (ax, wanted) in enumerate(zip(axes, RUNGS_WHILE_TRAINING, strict=True), 1):
         curves = records.curves(frame[_at_rungs(frame, wanted)])
-        curves = curves[curves["iteration"] <= last_iteration]
+        curves = curves[curves["iteration"] <= span[1]]
         over = None if laptop else (name, str(number))
         parts[str(number)] = panels.while_training(ax, curves, metric, over)
+        ax.set_xscale(scale)
+        if scale == "log":
+            ax.minorticks_off()
+            ax.set_xticks([200, 500, 1000, 2000, 5000, 10_000])
+        style.iteration_ticks(ax.xaxis)
         if not laptop:
-            ax.set(xlim=(0, last_iteration), ylim=limits)
+            ax.set(xlim=span, ylim=limits)
         if laptop or not len(curves):
             style.remark(ax, style.LAPTOP if laptop else NO_RECORDS)
     axes[0].set_ylabel(tables.METRICS[metric])
@@ -129,21 +132,6 @@ def _at_rungs(frame, wanted):
         nearest = tables.nearest_rung(frame.loc[of_arm, "percent_remaining"].unique(), rung, factor=1.25)
         chosen |= of_arm & frame["percent_remaining"].eq(nearest)
     return chosen
-
-
-@style.styled
-def against_percent_remaining(
-    frame: pd.DataFrame,
-    metric: str,
-    *,
-    paper_panel: tuple[str, str] | None = None,
-    limits: tuple[float, float] | None = None,
-) -> Drawing:
-    """A small figure of one metric over P_m; paper_panel and limits as in panels.over_percent."""
-    drawing = style.new_figure()
-    table = panels.over_percent(drawing.subplots(), frame, metric, paper_panel, limits=limits)
-    style.legend(drawing, panels.handles(table))
-    return drawing, table
 
 
 @style.styled

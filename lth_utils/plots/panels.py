@@ -19,7 +19,7 @@ from lth_utils.plots import printed, style, tables
 
 Drawing = tuple[Figure, pd.DataFrame]
 TICKET = "winning_ticket"
-PALE = {"color": "#C4C4C4", "linewidth": 2.6}  # the paper beside a ramp that passes through grey itself
+BROAD = {"color": "#C4C4C4", "linewidth": 2.6}  # the paper's curves where ours lie on them
 
 
 def over_percent(
@@ -163,13 +163,12 @@ def while_training(ax: Axes, curves: pd.DataFrame, metric: str, paper_panel=None
     table = pd.concat(parts, ignore_index=True)
     for (source, _, arm, _, rung), rows in table.groupby(["source", *by], sort=False):
         if source == "paper":
-            _draw_paper(ax, rows, "iteration", **PALE)
+            _draw_paper(ax, rows, "iteration", **BROAD)
             continue
         x, hue = rows["iteration"], style.rung_color(rung)
         ax.fill_between(x, rows["minimum"], rows["maximum"], color=hue, alpha=0.12, linewidth=0)
         ax.plot(x, rows["mean"], color=hue, linestyle=style.LINES[arm], linewidth=1.2, zorder=4)
     ax.set_xlabel("Training Iterations")
-    style.iteration_ticks(ax.xaxis)
     return table
 
 
@@ -182,7 +181,7 @@ def rung_handles(table: pd.DataFrame) -> list:
         look = {"color": style.rung_color(rung), "linestyle": style.LINES[arm]}
         entries.append(style.sample(f"{style.percent(rung)} %{remark}", **look))
     if (table["source"] == "paper").any():
-        entries.append(style.sample("the paper's curves", **PALE))
+        entries.append(style.sample("the paper's curves", **BROAD))
     return entries
 
 

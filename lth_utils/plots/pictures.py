@@ -1,4 +1,4 @@
-"""Images as figures (filters, galleries), and figures as files: a figure is written once and shown once.
+"""Images as figures, and figures as files: a figure is written once and shown once.
 
 `save` returns the picture that a notebook cell ends with, so the file and the notebook hold the same bytes.
 """
@@ -23,28 +23,18 @@ from lth_utils.plots.printed import alt_text
 def gallery(images, titles: Iterable[str] = (), *, columns: int = 8) -> Drawing:
     """Images in a grid, each under its title: [n, height, width] grey or [n, 3, height, width] colour, 0 to 255."""
     images = np.asarray(images)
-    images = images[:, 0] if images.ndim == 4 and images.shape[1] == 1 else images
-    titles = list(titles) or [""] * len(images)
-    figure, axes = _image_grid(len(images), titles, columns)
-    for ax, image in zip(axes, images, strict=True):
-        shown = image if image.ndim == 2 else np.moveaxis(image, 0, -1)
-        ax.imshow(shown, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
-    means = images.reshape(len(images), -1).mean(axis=1)
-    return figure, pd.DataFrame({"image": range(len(images)), "title": titles, "mean_pixel": means})
-
-
-def _image_grid(count, titles, columns):
-    """A double-width figure with one bare square per image and its title above."""
-    columns = min(columns, count)
-    rows = -(-count // columns)
-    lines = max((title.count("\n") + 1 for title in titles if title), default=0)
+    titles, columns = list(titles) or [""] * len(images), min(columns, len(images))
+    rows, lines = -(-len(images) // columns), max(title.count("\n") + bool(title) for title in titles)
     figure = style.new_figure(rows, 2, height=style.DOUBLE / max(columns, 6) + 0.13 * lines)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax in axes:
         ax.set_axis_off()
-    for ax, title in zip(axes, titles, strict=False):
+    for ax, image, title in zip(axes, images, titles):
+        shown = image if image.ndim == 2 else np.moveaxis(image, 0, -1)
+        ax.imshow(shown, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
         ax.set_title(title, fontsize=7, pad=2)
-    return figure, axes[:count]
+    means = images.reshape(len(images), -1).mean(axis=1)
+    return figure, pd.DataFrame({"image": range(len(images)), "title": titles, "mean_pixel": means})
 
 
 class Picture:

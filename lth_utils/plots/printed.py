@@ -1,4 +1,4 @@
-"""Drawn tables as plain text of fixed decimals: at named rungs, as intervals, and in words for who cannot see them."""
+"""Drawn tables as plain text of fixed decimals: as intervals at named rungs, and in words for who cannot see them."""
 
 from collections.abc import Iterable
 
@@ -45,56 +45,6 @@ def series_label(row) -> str:
     return f"{label} [{row['setting']}]" if isinstance(row.get("setting"), str) else label
 
 
-def _series(table):
-    """(metric, panel, source, name, rows) of each drawn series in drawing order."""
-    named = [
-        "panel",
-        "metric",
-        "source",
-        *DRAWN,
-        "setting",
-        *(["percent_remaining"] if "iteration" in table else []),
-    ]
-    by = [name for name in named if name in table]
-    for values, rows in table.groupby(by, sort=False, dropna=False):
-        keys = dict(zip(by, values, strict=True))
-        rung = f" at {style.percent(keys['percent_remaining'])} %" if "percent_remaining" in keys else ""
-        yield keys["metric"], keys.get("panel"), keys["source"], series_label(keys) + rung, rows
-
-
-def rungs(table: pd.DataFrame, at: Iterable[float]) -> str:
-    """The drawn means at named rungs (or named iterations of learning curves), as plain text of fixed decimals.
-
-    at: P_m values as the paper prints them (51.3 finds 51.28), or iterations (the evaluation at most 60 away).
-    A dash stands where nothing is drawn, and series without any of the rungs are left out. Accuracies are in
-    percent; n is the number of trials behind a row, or its range.
-    """
-    axis, reach = ("iteration", 60) if "iteration" in table else ("percent_remaining", 0.051)
-    heads = ["n", *(f"{target:g}" if axis == "iteration" else style.percent(target) for target in at)]
-    blocks = {}  # (metric, panel) -> series -> lines, ours beside the paper's
-    for metric, panel, source, name, drawn in _series(table[table["source"] != "trial"]):
-        near = [drawn.loc[(drawn[axis] - target).abs().idxmin()] for target in at]
-        near = [
-            row if abs(row[axis] - target) < reach else None for row, target in zip(near, at, strict=True)
-        ]
-        if found := [row for row in near if row is not None]:
-            counts = sorted({int(row["trials"]) for row in found if pd.notna(row.get("trials"))})
-            cells = ["-" if row is None else decimals(metric, row["mean"]) for row in near]
-            same = blocks.setdefault((metric, panel), {}).setdefault(name, [])
-            same.append(
-                (f"{name} ({source})", ["-".join(map(str, dict.fromkeys(counts[:1] + counts[-1:]))), *cells])
-            )
-    lines = [entry for block in blocks.values() for same in block.values() for entry in same]
-    first = max((len(name) for name, _ in lines), default=0)
-    width = max(len(cell) for _, cells in [("", heads), *lines] for cell in cells) + 2
-    text = []
-    for (metric, panel), block in blocks.items():
-        text.append((f"panel {panel}: " if isinstance(panel, str) and panel else "") + title(metric))
-        text.append(line("", heads, first, width))
-        text += [line(*entry, first, width) for same in block.values() for entry in same] + [""]
-    return "\n".join(text[:-1])
-
-
 def intervals(table: pd.DataFrame, at: Iterable[float]) -> str:
     """Paired differences at named rungs, as plain text: mean [95 % t-interval], n. One trial has no interval.
 
@@ -120,20 +70,21 @@ def alt_text(table: pd.DataFrame) -> str:
     """One sentence per series of ours, for readers who do not see the picture: where it starts, turns and ends."""
     if "source" not in table:
         return f"{len(table)} images" + (": " + "; ".join(table["title"]) if "title" in table else "")
-    sentences = []
-    for metric, _, source, name, drawn in _series(table):
-        if source == "ours" and drawn["mean"].notna().any():
-            extreme = "highest" if "accuracy" in metric else "lowest"
-            best = drawn["mean"].idxmax() if extreme == "highest" else drawn["mean"].idxmin()
+    named = ["panel", "metric", *DRAWN, "setting", *(["percent_remaining"] if "iteration" in table else [])]
+    by, sentences = [name for name in named if name in table], []
+    for values, drawn in table[table["source"] == "ours"].groupby(by, sort=False, dropna=False):
+        series, mean = dict(zip(by, values, strict=True)), drawn["mean"]
+        metric, name = series["metric"], series_label(series)
+        if "percent_remaining" in series:
+            name += f" at {style.percent(series['percent_remaining'])} %"
+        if mean.notna().any():
+            word, best = ("highest", mean.idxmax()) if "accuracy" in metric else ("lowest", mean.idxmin())
             start, turn, end = (_place(metric, drawn.loc[i]) for i in (drawn.index[0], best, drawn.index[-1]))
-            sentences.append(f"{METRICS.get(metric, metric)}, {name}: {start}; {extreme} {turn}; {end}.")
+            sentences.append(f"{METRICS.get(metric, metric)}, {name}: {start}; {word} {turn}; {end}.")
     return "\n".join(sentences) or "No measurements of ours; the paper's curves alone."
 
 
 def _place(metric, row):
-    at = (
-        f"iteration {row['iteration']:.0f}"
-        if "iteration" in row
-        else f"{style.percent(row['percent_remaining'])} %"
-    )
+    rung = "iteration" not in row
+    at = f"{style.percent(row['percent_remaining'])} %" if rung else f"iteration {row['iteration']:.0f}"
     return f"{decimals(metric, row['mean'])} at {at}"

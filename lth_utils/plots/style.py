@@ -1,7 +1,7 @@
 """How every figure of the report looks: hues, lines, sizes, axes. Knows nothing of records or statistics.
 
 One channel, one meaning: hue = network, line and marker = arm, lightness = procedure, black = dense, grey = the
-paper, and the cividis ramp over log P_m where learning curves of one network overlap.
+paper, and the plasma ramp over log P_m where learning curves of one network overlap.
 """
 
 import math
@@ -87,11 +87,11 @@ def paper_line(arm: str, procedure: str) -> dict:
 
 
 def rung_color(percent_remaining: float) -> tuple:
-    """Cividis over log P_m from 100 % to 1.85 %; dense is black. Bent away from the ramp's grey middle."""
+    """Plasma without its pale end over log P_m, from 100 % to 1.85 %, nowhere near the paper's grey; dense is black."""
     if percent_remaining >= 99.95:
         return DENSE
     share = math.log(100 / percent_remaining) / math.log(100 / 1.85)
-    return matplotlib.colormaps["cividis"](0.93 * min(share, 1.0) ** 1.3)
+    return matplotlib.colormaps["plasma"](0.88 * min(share, 1.0))
 
 
 def percent(value: float) -> str:
@@ -116,7 +116,7 @@ def percent_axis(ax: Axes, rungs: Iterable[float], scale: str = "log") -> None:
     ax.set_xticks(chosen, [str(value) if isinstance(value, int) else percent(value) for value in chosen])
     left, right = ax.get_xlim()
     ax.set_xlim(max(left, right), min(left, right))
-    ax.set_xlabel("Percent of Weights Remaining")
+    ax.set_xlabel("Percent of Weights Remaining" if _width(ax) > 1.3 else "Percent of Weights")
 
 
 def value_axis(ax: Axes, metric: str, label: str, limits: tuple[float, float] | None = None) -> None:

@@ -89,8 +89,8 @@ def by_iteration(curves: pd.DataFrame, metric: str, by: list[str]) -> pd.DataFra
 def by_setting(frame: pd.DataFrame, metric: str) -> pd.DataFrame:
     """One row per value of the column `setting`, in order of appearance."""
     table = over_trials(frame, metric, ["network", "setting"])
-    order = table["setting"].map(list(frame["setting"].unique()).index)
-    table = table.loc[order.sort_values().index].reset_index(drop=True)
+    order = list(frame["setting"].unique()).index
+    table = table.sort_values("setting", key=lambda names: names.map(order), ignore_index=True)
     return table.assign(metric=metric, source="ours")
 
 
@@ -109,8 +109,8 @@ def paired(frame: pd.DataFrame, metric: str, arm_a: str, arm_b: str) -> pd.DataF
         over_trials(both, "difference", by[:-1]), metric, ["network", "procedure", "percent_remaining"]
     )
     intervals = [t_interval(values_of(row)) for row in table.itertuples()]
-    table["interval_low"] = [interval.low for interval in intervals]
-    table["interval_high"] = [interval.high for interval in intervals]
+    for end in ("low", "high"):
+        table[f"interval_{end}"] = [getattr(interval, end) for interval in intervals]
     table.insert(3, "arm", f"{arm_a} - {arm_b}")
     return table
 
