@@ -6,7 +6,8 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from paper_frame import around, condition, records
+from paper_frame import around, condition
+from paper_frame import records as hand_made
 from scipy import stats
 
 from lth_utils import ROOT, claims
@@ -152,7 +153,7 @@ def test_a_point_is_plotted_once_with_the_runs_behind_it():
 
 
 def test_a_crossing_of_the_mean_curve_is_not_the_mean_of_crossings():
-    frame = records({100.0: (0.97,) * 3, 51.28: (0.98,) * 3, 21.07: (0.969, 0.969, 0.975)})
+    frame = hand_made({100.0: (0.97,) * 3, 51.28: (0.98,) * 3, 21.07: (0.969, 0.969, 0.975)})
     crossing = condition(quantity="crossing", percent_remaining="51.28 21.07", unit="percent_remaining")
     found = second_reading.of_mean_curve(frame, crossing)
     assert (found.estimate, found.low, found.high, found.trials) == (21.07, -math.inf, 51.28, 3)
