@@ -108,7 +108,7 @@ def _while_training(name, frame):
     axes = drawing.subplots(1, 3, sharey=True)
     for number, (ax, wanted) in enumerate(zip(axes, RUNGS_WHILE_TRAINING, strict=True), 1):
         curves = records.curves(frame[_at_rungs(frame, wanted)])
-        curves = curves[curves["iteration"] <= span[1]]
+        curves = curves[curves["iteration"].between(span[0] if laptop else 0, span[1])]
         over = None if laptop else (name, str(number))
         parts[str(number)] = panels.while_training(ax, curves, metric, over)
         ax.set_xscale(scale)
@@ -116,8 +116,8 @@ def _while_training(name, frame):
             ax.minorticks_off()
             ax.set_xticks([200, 500, 1000, 2000, 5000, 10_000])
         style.iteration_ticks(ax.xaxis)
-        if not laptop:
-            ax.set(xlim=span, ylim=limits)
+        ax.set_xlim(span[0], curves["iteration"].max() if laptop else span[1])
+        ax.set_ylim(*(None, None) if laptop else limits)
         if laptop or not len(curves):
             style.remark(ax, style.LAPTOP if laptop else NO_RECORDS)
     axes[0].set_ylabel(tables.METRICS[metric])
