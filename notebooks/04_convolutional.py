@@ -226,8 +226,9 @@ for pruning_round in [0, *rounds.values()]:
 #
 # ## Does it depend on machine or precision?
 #
-# Three of the GPU's runs were trained once more on a CPU by this repository's trainer, from the same initial weights,
-# masks and order of images. Then two networks of reduced length in float32 beside bfloat16.
+# Wave 2 of Conv-2 trains three of the GPU's runs once more on another machine, from the same initial weights, masks and
+# order of images; they stand here as soon as they are adopted. Then two networks of reduced length in float32 beside
+# bfloat16.
 
 # %% tags=["nbval-check-output"]
 again = records.load(network="conv2", study=experiments.RETRAINED, adopted=True) if compared else short[:0]
@@ -243,9 +244,8 @@ for title, once, more in (("another machine", mine, again), ("another precision"
     print(f"{title}:", shown.to_string(index=False) if len(more) else f"not trained yet{mark}", sep="\n")
 
 # %% [markdown]
-# Before the first update the losses agree to four digits where precision is the same; from then on rounding decides
-# which way a noisy step goes, and two trainings of one network differ as two trials do. Float32 changes an early stop
-# by at most one evaluation and an accuracy by up to about a point, in either direction.
+# In float32 and bfloat16 a network starts from nearly the same loss; from then on rounding decides which way a noisy step
+# goes. Float32 changes an early stop by at most one evaluation and an accuracy by up to about a point, in either direction.
 #
 # ## What does a ticket know before it is trained?
 #
