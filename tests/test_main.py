@@ -170,7 +170,10 @@ def test_the_package_can_be_run_and_a_typo_ends_with_status_2_and_a_suggestion()
 
 
 def test_ctrl_c_ends_with_a_clear_word_and_a_status_of_its_own():
-    done = process("commands.store = lambda folder: signal.raise_signal(signal.SIGINT); main(['plan'])")
+    heeded = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # a shell's background jobs ignore it
+    done = process(
+        f"{heeded}; commands.store = lambda folder: signal.raise_signal(signal.SIGINT); main(['plan'])"
+    )
     assert done.returncode == 130
     assert "the same command continues" in done.stderr and "Traceback" not in done.stderr
 
